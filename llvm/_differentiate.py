@@ -1,0 +1,179 @@
+"""Third stage: Enzyme adds the derivative, and its diagnostics become our errors."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from ._diagnostics import translate
+from ._enzyme import Enzyme
+from ._errors import ToolchainError
+from ._lower import PRIMAL, RULE_ERRORS
+from ._prepare import Prepared
+
+ENTRY = "entry"
+
+
+class Mode(enum.Enum):
+    """Which derivative: tangents forwards, or cotangents backwards."""
+
+    FORWARD = "forward"
+    REVERSE = "reverse"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to differentiate.
+
+    Attributes
+    ----------
+    mode : Mode
+    varying : tuple of bool
+        One for each leaf: whether it has a shadow.
+    runtime_activity : bool
+        Have Enzyme ask at run time whether a pointer varies. Needed where pointers to varying and to
+        constant memory can mix.
+    flags : tuple of str
+        ``--enzyme-*`` options.
+    """
+
+    mode: Mode
+    varying: tuple[bool, ...]
+    runtime_activity: bool = False
+    # Without it derivative operations are `fast`: NaN may then give any number at all.
+    flags: tuple[str, ...] = ("--enzyme-fast-math=0",)
+
+
+@dataclass(frozen=True)
+class Differentiated:
+    """The module after Enzyme. ``i64 @entry(ptr slots)`` computes value and derivative."""
+
+    prepared: Prepared
+    request: Request
+    ir: str
+
+
+def differentiate(prepared: Prepared, request: Request, enzyme: Enzyme) -> Differentiated:
+    """Run Enzyme.
+
+    Raises
+    ------
+    NoDerivativeError
+        The function calls something without a derivative.
+    AutodiffError
+        Enzyme cannot differentiate the function for another reason.
+    """
+    module = prepared.ir + _derivative(prepared, request) + _entry(prepared, request)
+    try:
+        result = enzyme.run(module, request.flags)
+    except ToolchainError as error:
+        raise translate(error, prepared) from error
+    return Differentiated(prepared, request, result)
+
+
+def _derivative(prepared: Prepared, request: Request) -> str:
+    """``void @derivative(ptr status, [ptr value, ptr dvalue,] (leaf[, shadow])…)``."""
+    parameters, arguments = ["ptr noalias %status"], ["i32 %const, ptr %status"]
+    if prepared.lowered.returns_value:
+        parameters += ["ptr noalias %value", "ptr noalias %dvalue"]
+        arguments += ["i32 %dup, ptr %value, ptr %dvalue"]
+    for i, (leaf, varies) in enumerate(zip(prepared.lowered.leaves, request.varying, strict=True)):
+        if leaf.is_pointer:
+            parameters.append(f"ptr noalias %a{i}")
+            if varies:
+                parameters.append(f"ptr noalias %d{i}")
+                arguments.append(f"i32 %dup, ptr %a{i}, ptr %d{i}")
+            else:
+                arguments.append(f"i32 %const, ptr %a{i}")
+        else:
+            parameters.append(f"i64 %a{i}")
+            arguments.append(f"i32 %const, i64 %a{i}")
+    if request.runtime_activity:
+        arguments.insert(0, "i32 %runtime_activity")
+    name = "__enzyme_autodiff" if request.mode is Mode.REVERSE else "__enzyme_fwddiff"
+    markers = ("dup", "const", "runtime_activity")
+    # The module may know them already, from rules that call Enzyme themselves.
+    known = prepared.ir
+    globals_ = [
+        f"@enzyme_{m} = external global i32"
+        for m in markers
+        if f"@enzyme_{m} = external global i32" not in known
+    ]
+    loads = [f"  %{m} = load i32, ptr @enzyme_{m}" for m in markers]
+    return "\n".join(
+        [
+            "",
+            *globals_,
+            f"declare void @{name}_derivative(...)",
+            f"define void @derivative({', '.join(parameters)}) noinline {{",
+            *loads,
+            f"  call void (...) @{name}_derivative(ptr @{PRIMAL}, {', '.join(arguments)})",
+            "  ret void",
+            "}",
+            "",
+        ]
+    )
+
+
+def _entry(prepared: Prepared, request: Request) -> str:
+    """``i64 @entry(ptr slots)``: one machine word, or two, for each parameter of the derivative.
+
+    The low half of the result is Numba's status, the high half counts exceptions inside rules.
+    """
+    body: list[str] = []
+    arguments = ["ptr %status"]
+    position = 0
+
+    def load(kind: str, name: str) -> None:
+        nonlocal position
+        body.append(f"  %p{position} = getelementptr i64, ptr %slots, i64 {position}")
+        body.append(f"  %{name} = load {kind}, ptr %p{position}")
+        arguments.append(f"{kind} %{name}")
+        position += 1
+
+    if prepared.lowered.returns_value:
+        load("ptr", "value")
+        load("ptr", "dvalue")
+    for i, (leaf, varies) in enumerate(zip(prepared.lowered.leaves, request.varying, strict=True)):
+        if leaf.kind == "scalar":
+            body.append(f"  %a{i} = getelementptr i64, ptr %slots, i64 {position}")
+            arguments.append(f"ptr %a{i}")
+            position += scalar_slots(leaf.dtype.bitwidth)
+        else:
+            load("ptr" if leaf.is_pointer else "i64", f"a{i}")
+        if varies:
+            load("ptr", f"d{i}")
+    counter = RULE_ERRORS
+    known = f"@{counter} = " in prepared.ir
+    errors = [
+        f"  %before = load atomic i64, ptr @{counter} monotonic, align 8",
+        f"  %after = load atomic i64, ptr @{counter} monotonic, align 8",
+        "  %count = sub i64 %after, %before",
+    ]
+    if not known:
+        errors = ["", "", "  %count = add i64 0, 0"]
+    return "\n".join(
+        [
+            f"define i64 @{ENTRY}(ptr %slots) {{",
+            "  %status = alloca i32",
+            "  store i32 0, ptr %status",
+            *body,
+            errors[0],
+            f"  call void @derivative({', '.join(arguments)})",
+            *errors[1:],
+            "  %failed = icmp ne i64 %count, 0",
+            "  %high = select i1 %failed, i64 4294967296, i64 0",
+            "  %code = load i32, ptr %status",
+            "  %low = zext i32 %code to i64",
+            "  %result = or i64 %high, %low",
+            "  ret i64 %result",
+            "}",
+            "",
+        ]
+    )
+
+
+def scalar_slots(bitwidth: int) -> int:
+    """Machine words that hold a scalar of so many bits."""
+    return max(1, bitwidth // 64)
+

@@ -1,0 +1,82 @@
+"""What a function may do, read off its optimised IR: write into arguments, raise, mix pointers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import llvmlite.binding as llvm
+
+from ._lower import PRIMAL, Lowered
+from ._target_machine import run_passes, target_machine
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What must be assumed of a function.
+
+    Attributes
+    ----------
+    writes : tuple of bool
+        One for each leaf: whether the memory behind it may be written.
+    may_raise : bool
+    mixes_pointers : bool
+        Whether one pointer may lead to different arguments or allocations. Enzyme's static activity
+        analysis is then not enough: it would write derivatives into constant arrays.
+    """
+
+    writes: tuple[bool, ...]
+    may_raise: bool
+    mixes_pointers: bool
+
+
+# Enzyme's type hints stand for unknown functions that could write anything.
+_HINT = re.compile(r"^ *(?:tail )?call void @__enzyme_(?:double|float|integer)\(.*\n", re.M)
+_MIXED = re.compile(r"= (?:phi ptr |select i1 [^,]+, ptr |load ptr, |(?:insert|extract)element <\d+ x ptr>)")
+
+
+def analyse(lowered: Lowered, ir: str) -> Effects:
+    """Let LLVM infer what `ir`, the prepared form of `lowered`, does.
+
+    Only a copy is optimised: Enzyme gets the IR without any of this.
+    """
+    module = llvm.parse_assembly(_HINT.sub("", ir))
+    module.get_function(PRIMAL).linkage = "external"
+    machine = target_machine()
+    run_passes(module, machine, speed_level=2, vectorise=False)
+    text = str(module)
+    head, body = _function(text, PRIMAL)
+    parameters = _parameters(head)
+    status = parameters[0].split()[-1]
+    first = 2 if lowered.returns_value else 1
+    writes = tuple(
+        leaf.is_pointer and not re.search(r"\breadonly\b|\breadnone\b", parameter)
+        for leaf, parameter in zip(lowered.leaves, parameters[first:], strict=True)
+    )
+    stored = re.findall(rf"store i32 (\S+), ptr {re.escape(status)}[,\s]", body)
+    may_raise = any(value != "0" for value in stored) or not stored
+    return Effects(writes, may_raise, bool(_MIXED.search(text)))
+
+
+def _function(text: str, name: str) -> tuple[str, str]:
+    start = re.search(rf"^define [^\n]*@{name}\(", text, re.M)
+    if start is None:
+        raise AssertionError(f"no definition of @{name}")
+    end = text.index("\n}", start.start())
+    head, _, body = text[start.start() : end].partition("{\n")
+    return head, body
+
+
+def _parameters(head: str) -> list[str]:
+    """The parameters of a ``define`` line; attributes may hold commas and parentheses."""
+    depth, current, found = 0, "", []
+    for character in head[head.index("(") + 1 :]:
+        if character == ")" and depth == 0:
+            break
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            found.append(current.strip())
+            current = ""
+        else:
+            current += character
+    return [*found, current.strip()] if current.strip() else found

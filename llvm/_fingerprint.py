@@ -1,0 +1,203 @@
+"""A key for a compiled derivative that is known without lowering the function.
+
+Lowering costs about a second in a new process, most of it Numba's own start. The key is therefore made
+of what the IR is made of: the byte code of the function and of all it calls, the values it closes over,
+the rules in force, and the versions of everything on the way. Where one of these cannot be told, there
+is no key, and nothing is kept on disk.
+"""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import os
+import sys
+import types as python_types
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from numba.core import types
+from numba.core.registry import CPUDispatcher
+from numba.extending import _Intrinsic
+
+from enzyme_rules import Rule, find_rule, symbol_rules
+
+from ._target_machine import target_description
+
+# What Numba implements itself: their version tells what they do.
+_KNOWN_PACKAGES = {"builtins", "cmath", "math", "numba", "numpy", "operator"}
+
+
+class _Unknown(Exception):
+    """Something whose meaning cannot be told from here."""
+
+
+def fingerprint(function: Any, question: Any, enzyme_version: Callable[[], str]) -> str | None:
+    """A hexadecimal key, or None if the function depends on something that has no fingerprint."""
+    walk = _Walk()
+    try:
+        walk.visit(function)
+        for rule in symbol_rules():
+            walk.add(repr(rule))
+    except _Unknown:
+        return None
+    walk.add(
+        repr(question),
+        numba.__version__,
+        llvmlite.__version__,
+        np.__version__,
+        sys.version,
+        enzyme_version(),
+        target_description(),
+        _stamp("llvm"),
+        _stamp("enzyme_rules"),
+    )
+    return walk.digest.hexdigest()
+
+
+class _Walk:
+    """Feeds everything reachable from a function into one digest."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+        self.seen: dict[int, int] = {}
+        self.alive: list[Any] = []
+
+    def add(self, *texts: str) -> None:
+        for text in texts:
+            data = text.encode()
+            self.digest.update(len(data).to_bytes(8, "little") + data)
+
+    def visit(self, value: Any) -> None:
+        if id(value) in self.seen:
+            self.add(f"again {self.seen[id(value)]}")
+            return
+        if isinstance(value, (int, float, complex, str, bytes, type(None), np.generic)):
+            self.add(type(value).__name__, repr(value))
+            return
+        self.seen[id(value)] = len(self.seen)
+        self.alive.append(value)
+        if isinstance(value, (tuple, frozenset)):
+            items = sorted(value, key=repr) if isinstance(value, frozenset) else value
+            self.add(type(value).__name__, str(len(items)))
+            for item in items:
+                self.visit(item)
+        elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+            self.add(f"array {value.dtype.str} {value.shape} {value.flags.f_contiguous}")
+            self.digest.update(value.tobytes())
+        elif isinstance(value, CPUDispatcher):
+            self._visit_dispatcher(value)
+        elif isinstance(value, _Intrinsic):
+            self._visit_intrinsic(value._defn)
+        elif isinstance(value, python_types.ModuleType):
+            self.add("module", value.__name__)
+        elif isinstance(value, (types.Type, np.dtype)):
+            self.add("type", str(value))
+        elif _package(value) in _KNOWN_PACKAGES:
+            self.add("known", repr(getattr(value, "__qualname__", value)))
+        else:
+            raise _Unknown(repr(value))
+
+    def _visit_dispatcher(self, dispatcher: Any) -> None:
+        self.add("njit", repr(sorted(dispatcher.targetoptions.items())), repr(dispatcher.locals))
+        self._visit_function(dispatcher.py_func)
+        rule = find_rule(dispatcher)
+        if rule is not None:
+            self._visit_rule(rule)
+
+    def _visit_intrinsic(self, definition: Any) -> None:
+        # Its code runs when Numba compiles, with whatever its module holds: the files of its package
+        # and what it was made with say what it does.
+        self.add("intrinsic", definition.__qualname__, _stamp(definition.__module__.split(".")[0]))
+        self._visit_code(definition.__code__)
+        for cell in definition.__closure__ or ():
+            self.visit(cell.cell_contents)
+
+    def _visit_rule(self, rule: Rule) -> None:
+        self.add("rule", type(rule).__name__)
+        for item in fields(rule):
+            self.add(item.name)
+            self.visit(getattr(rule, item.name))
+
+    def _visit_function(self, function: Any) -> None:
+        # Types and operators that a package defines for Numba leave no trace in the byte code of
+        # what uses them, so a function also depends on the files of its package.
+        self.add("function", function.__qualname__, _stamp(function.__module__.split(".")[0]))
+        self._visit_code(function.__code__)
+        self.visit(tuple(function.__defaults__ or ()))
+        for cell in function.__closure__ or ():
+            try:
+                self.visit(cell.cell_contents)
+            except ValueError:  # an empty cell
+                self.add("empty")
+        names = set(_names(function.__code__))
+        for name in sorted(names):
+            if name not in function.__globals__:
+                self.add("builtin" if hasattr(builtins, name) else "attribute", name)
+                continue
+            value = function.__globals__[name]
+            self.add("global", name)
+            self.visit(value)
+            if isinstance(value, python_types.ModuleType):
+                self._visit_members(value, names)
+
+    def _visit_members(self, module: Any, names: set[str]) -> None:
+        """``helpers.f(x)`` in byte code is a module and a name: follow every name it might mean."""
+        if _package(module) in _KNOWN_PACKAGES:
+            return
+        for name in sorted(names & vars(module).keys()):
+            self.add("member", name)
+            self.visit(vars(module)[name])
+
+    def _visit_code(self, code: Any) -> None:
+        self.add(
+            code.co_code.hex(),
+            repr((code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)),
+            repr((code.co_argcount, code.co_kwonlyargcount, code.co_flags)),
+        )
+        for constant in code.co_consts:
+            if isinstance(constant, python_types.CodeType):
+                self._visit_code(constant)
+            else:
+                self.visit(constant)
+
+
+def _names(code: Any) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, python_types.CodeType):
+            yield from _names(constant)
+
+
+def _package(value: Any) -> str:
+    module = getattr(value, "__module__", None) or getattr(type(value), "__module__", "")
+    if isinstance(value, python_types.ModuleType):
+        module = value.__name__
+    return str(module).split(".")[0]
+
+
+_stamps: dict[tuple[str, int], str] = {}
+
+
+def _stamp(package: str) -> str:
+    """Names, sizes and times of the loaded files of a package."""
+    modules = [
+        module
+        for name, module in sys.modules.copy().items()
+        if name == package or name.startswith(f"{package}.")
+    ]
+    key = (package, len(modules))
+    if key not in _stamps:
+        lines = []
+        for module in modules:
+            file = getattr(module, "__file__", None)
+            if file and Path(file).exists():
+                info = os.stat(file)
+                lines.append(f"{module.__name__} {info.st_size} {info.st_mtime_ns}")
+        _stamps[key] = "\n".join(sorted(lines))
+    return _stamps[key]

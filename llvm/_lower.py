@@ -1,0 +1,204 @@
+"""First stage: an ``@njit`` function at given argument types, as unoptimised LLVM IR with a flat entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba.core import compiler_lock, errors, types
+
+from ._abi import I64, POINTER, Leaf, leaves, pack
+from ._errors import AutodiffError, UnsupportedTypeError
+from ._target import dispatcher_for, libraries
+
+PRIMAL = "primal"
+I32 = ir.IntType(32)
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A function in the form that Enzyme differentiates.
+
+    The module defines ``void @primal(ptr status, [ptr value,] leaves…)``: it stores Numba's status
+    (0: no exception) and the returned number, if there is one.
+
+    Attributes
+    ----------
+    name : str
+        The function, for messages.
+    argument_types : tuple of numba types
+    return_type : numba.core.types.Type
+        A real floating-point type or ``types.none``.
+    leaves : tuple of Leaf
+        Flat parameters of all arguments, in order.
+    ir : str
+        The whole call tree.
+    """
+
+    name: str
+    argument_types: tuple[types.Type, ...]
+    return_type: types.Type
+    leaves: tuple[Leaf, ...]
+    ir: str
+
+    @property
+    def returns_value(self) -> bool:
+        return self.return_type != types.none
+
+
+@compiler_lock.global_compiler_lock
+def lower(function: Any, argument_types: Sequence[types.Type]) -> Lowered:
+    """Lower an ``@njit`` function and all that it calls, before any optimisation.
+
+    Raises
+    ------
+    AutodiffError
+        Numba cannot compile the function for these types.
+    UnsupportedTypeError
+        An argument or the result has a type that cannot be differentiated.
+    """
+    name = function.py_func.__qualname__
+    argument_types = tuple(argument_types)
+    flat = tuple(leaf for ty in argument_types for leaf in leaves(ty))
+    compiled = compile_raw(function, argument_types)
+    return_type = compiled.signature.return_type
+    if isinstance(return_type, types.Omitted | types.NoneType):
+        return_type = types.none
+    elif not isinstance(return_type, types.Float):
+        raise UnsupportedTypeError(
+            f"`{name}` must return a real floating-point number, or nothing and write its results "
+            f"into its arguments. Got a `{return_type}`. Write it into an array argument.",
+            stage="lower",
+            function=name,
+        )
+    entry = flat_function(compiled, PRIMAL, argument_types, keep_value=True)
+    return Lowered(name, argument_types, return_type, flat, link([compiled], [entry]))
+
+
+def compile_raw(function: Any, argument_types: Sequence[types.Type], *, follow_rule: bool = True) -> Any:
+    """Numba's result of compiling `function` for our target; errors become ours."""
+    dispatcher = dispatcher_for(function, follow_rule=follow_rule)
+    argument_types = tuple(argument_types)
+    try:
+        dispatcher.compile(argument_types)
+    except errors.NumbaError as error:
+        name = function.py_func.__qualname__
+        shown = ", ".join(map(str, argument_types))
+        raise AutodiffError(
+            f"Numba cannot compile `{name}({shown})`: {error}", stage="lower", function=name
+        ) from error
+    return dispatcher.overloads[argument_types]
+
+
+def flat_function(
+    compiled: Any,
+    symbol: str,
+    argument_types: Sequence[types.Type],
+    *,
+    keep_value: bool,
+    seen_by_enzyme: bool = True,
+) -> Any:
+    """A module that defines `symbol` as a call of a Numba function with flat parameters.
+
+    Parameters
+    ----------
+    compiled : numba compile result
+    symbol : str
+    argument_types : sequence of numba types
+        Of the Numba function.
+    keep_value : bool
+        True: ``void symbol(ptr status, [ptr value,] leaves…)``, for the function to differentiate.
+        False: ``void symbol(leaves…)``; an exception is counted in ``@rule_errors``.
+    seen_by_enzyme : bool
+        Whether to state the types of memory for Enzyme, in calls that it alone understands.
+    """
+    context = compiled.target_context
+    module = context.create_module(f"entry of {symbol}")
+    types_ = [leaf.llvm_type for ty in argument_types for leaf in leaves(ty)]
+    return_type = compiled.signature.return_type
+    has_value = isinstance(return_type, types.Float)
+    extra = [POINTER] * (1 + has_value) if keep_value else []
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), extra + types_), symbol)
+    for argument in function.args:
+        if isinstance(argument.type, ir.PointerType):
+            argument.add_attribute("noalias")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    flat = function.args[len(extra) :]
+    if seen_by_enzyme:
+        _state_memory_types(module, builder, argument_types, flat)
+    values = iter(flat)
+    arguments = [pack(context, builder, ty, values) for ty in argument_types]
+    callee = context.declare_function(module, compiled.fndesc)
+    status, value = context.call_conv.call_function(
+        builder, callee, return_type, compiled.signature.args, arguments
+    )
+    if keep_value:
+        builder.store(status.code, builder.bitcast(function.args[0], I32.as_pointer()))
+        if has_value:
+            builder.store(value, builder.bitcast(function.args[1], value.type.as_pointer()))
+    else:
+        count_error(module, builder, status.is_error)
+    builder.ret_void()
+    return module
+
+
+def count_error(module: Any, builder: Any, is_error: Any) -> None:
+    """Add an ``i1`` to the module's count of exceptions inside rules, which cannot return a status."""
+    counter = module.globals.get(RULE_ERRORS)
+    if counter is None:
+        counter = ir.GlobalVariable(module, I64, RULE_ERRORS)
+        counter.linkage = "external"
+    with builder.if_then(is_error, likely=False):
+        builder.atomic_rmw("add", counter, I64(1), "monotonic")
+
+
+RULE_ERRORS = "rule_errors"
+
+
+def _state_memory_types(module: Any, builder: Any, argument_types: Any, flat: Any) -> None:
+    """Tell Enzyme what lies behind each pointer, so that its type analysis has nothing to guess."""
+    all_leaves = [leaf for ty in argument_types for leaf in leaves(ty)]
+    for leaf, value in zip(all_leaves, flat, strict=True):
+        if leaf.enzyme_hint is None:
+            continue
+        kind, size = leaf.enzyme_hint
+        name = f"__enzyme_{kind}"
+        hint = module.globals.get(name)
+        if hint is None:
+            hint = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, I64]), name)
+        builder.call(hint, [value, I64(size)])
+
+
+def link(compiled: Sequence[Any], modules: Sequence[Any]) -> str:
+    """One module of everything: Numba functions with all that they call, and modules built here."""
+    texts = [str(module) for module in modules]
+    linked = llvm.parse_assembly(texts[0])
+    for text in texts[1:]:
+        linked.link_in(llvm.parse_assembly(text))
+    for result in compiled:
+        result.library._ensure_finalized()
+        linked.link_in(result.library._final_module.clone())
+    return _link_recursive_calls(linked)
+
+
+def _link_recursive_calls(linked: Any) -> str:
+    """Recursive calls go through pointers ``.numba.unresolved$NAME`` that Numba sets when it loads."""
+    prefix = ".numba.unresolved$"
+    names = {g.name.removeprefix(prefix) for g in linked.global_variables if g.name.startswith(prefix)}
+    if not names:
+        return str(linked)
+    defined = {f.name for f in linked.functions if not f.is_declaration}
+    for name in sorted(names - defined):
+        callee = libraries[name]._get_module_for_linking().clone()
+        callee.get_function(name).linkage = "external"
+        linked.link_in(callee)
+    text = str(linked)
+    for name in names:
+        quoted = f'@"{prefix}{name}"'
+        start = text.index(f"{quoted} = ")
+        end = text.index("\n", start)
+        text = text[:start] + f'{quoted} = internal constant ptr @"{name}"' + text[end:]
+    return text

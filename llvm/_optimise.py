@@ -1,0 +1,33 @@
+"""Fourth stage: LLVM's O3 with both vectorisers, for the processor at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import llvmlite.binding as llvm
+
+from ._differentiate import ENTRY, Differentiated
+from ._prepare import private
+from ._target_machine import run_passes, target_machine
+
+
+@dataclass(frozen=True)
+class Optimised:
+    """The module as it will be run."""
+
+    differentiated: Differentiated
+    ir: str
+
+
+def optimise(differentiated: Differentiated) -> Optimised:
+    """Optimise for this processor. Enzyme's own clean-up does not vectorise."""
+    module = llvm.parse_assembly(differentiated.ir)
+    if bodies := differentiated.prepared.bodies:
+        module.link_in(llvm.parse_assembly(bodies))
+        module = llvm.parse_assembly(private(str(module), keep=(ENTRY,)))
+    machine = target_machine()
+    module.triple = llvm.get_process_triple()
+    module.data_layout = str(machine.target_data)
+    module.verify()
+    run_passes(module, machine, speed_level=3, vectorise=True)
+    return Optimised(differentiated, str(module))

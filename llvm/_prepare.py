@@ -1,0 +1,168 @@
+"""Second stage: every opaque call in the module gets its body and its rule, as Enzyme wants them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.binding as llvm
+from numba.core import compiler_lock
+
+from enzyme_rules import AllocationRule, CustomRule, Inactive, LinearRule, symbol_rules
+
+from ._abi import leaves
+from ._effects import Effects, analyse
+from ._lower import RULE_ERRORS, Lowered, compile_raw, flat_function, link
+from ._rule_calls import PREFIX, RuledCall, ruled_calls
+from ._rule_shims import custom_shims, linear_shims
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A lowered function together with the rules of all that it calls.
+
+    Attributes
+    ----------
+    lowered : Lowered
+    rules : tuple of str
+        Names of the functions whose rules are attached.
+    ir : str
+        What Enzyme sees: functions with a rule are declarations here.
+    bodies : str
+        Their bodies, linked in after Enzyme. Were they in sight, LLVM would look into them first: it
+        replaces arguments that a body does not use by ``poison``, and the rule, which may use them,
+        would compute nonsense without a word.
+    effects : Effects
+        What the function may do to its arguments.
+    """
+
+    lowered: Lowered
+    rules: tuple[str, ...]
+    ir: str
+    bodies: str
+    effects: Effects
+
+
+# What Numba's own code calls and no derivative passes through. It has no body for Enzyme to see.
+_INACTIVE = (
+    "PyErr_Occurred",
+    "numba_attempt_nocopy_reshape",
+    "numba_gil_ensure",
+    "numba_gil_release",
+    "numba_unpickle",
+)
+
+
+@compiler_lock.global_compiler_lock
+def prepare(lowered: Lowered, *, skip_primal: bool = False) -> Prepared:
+    """Attach rules.
+
+    Parameters
+    ----------
+    lowered : Lowered
+    skip_primal : bool
+        True leaves out the forward pass of linear rules. Right only where the whole function is
+        linear in what varies: its derivative then needs no value of the function.
+    """
+    text = lowered.ir
+    bodies = ""
+    attached: dict[str, RuledCall] = {}
+    # A rule may call functions that have rules: repeat until no call is without one.
+    while missing := _opaque_calls(text + bodies) - attached.keys():
+        for symbol in sorted(missing):
+            call = attached[symbol] = ruled_calls[symbol]
+            body = compile_raw(call.rule.function, call.argument_types, follow_rule=False)
+            op = flat_function(
+                body, symbol, call.argument_types, keep_value=False, seen_by_enzyme=False
+            )
+            bodies = _linked(bodies, link([body], [op]))
+            text = _linked(text, _rule(call, body, skip_primal))
+    text = _mark_symbols(_declare(text, attached))
+    # The counter is defined here and used in both modules.
+    text = text.replace(f"@{RULE_ERRORS} = external global i64", f"@{RULE_ERRORS} = global i64 0")
+    text = private(text, keep=())
+    bodies = private(bodies, keep=attached) if bodies else ""
+    names = tuple(sorted({call.rule.name for call in attached.values()}))
+    return Prepared(lowered, names, text, bodies, analyse(lowered, text))
+
+
+def private(text: str, keep: Collection[str]) -> str:
+    """The module with no function visible from outside but those in `keep`."""
+    module = llvm.parse_assembly(text)
+    for function in module.functions:
+        if not function.is_declaration and function.name not in keep:
+            function.linkage = "internal"
+    return str(module)
+
+
+def _linked(text: str, more: str) -> str:
+    if not text:
+        return more
+    module = llvm.parse_assembly(text)
+    module.link_in(llvm.parse_assembly(more))
+    return str(module)
+
+
+def _opaque_calls(text: str) -> set[str]:
+    return set(re.findall(rf"@({PREFIX}\w+?_[0-9a-f]{{12}})\b", text))
+
+
+def _rule(call: RuledCall, body: Any, skip_primal: bool) -> str:
+    """A module that registers the rule of one opaque function with Enzyme."""
+    if isinstance(call.rule, LinearRule):
+        compiled, shims = linear_shims(call, body, skip_primal)
+    elif isinstance(call.rule, CustomRule):
+        compiled, shims = custom_shims(call, body)
+    else:
+        raise TypeError(f"no way to attach a {type(call.rule).__name__}")
+    return link(compiled, shims)
+
+
+def _declare(text: str, attached: dict[str, RuledCall]) -> str:
+    """Say of each opaque function what it does to memory, or Enzyme must assume: anything.
+
+    Read-only arguments then need not be kept for the reverse pass.
+    """
+    for symbol, call in attached.items():
+        parameters = []
+        for argument, ty in enumerate(call.argument_types):
+            access = call.rule.access(argument)
+            for leaf in leaves(ty):
+                parameters.append(f"ptr captures(none) {access}" if leaf.is_pointer else "i64")
+        line = (
+            f"declare void @{symbol}({', '.join(parameters)}) nounwind willreturn nofree "
+            "memory(argmem: readwrite, inaccessiblemem: readwrite)"
+        )
+        text = re.sub(rf"^declare [^\n]*@{symbol}\([^\n]*$", line, text, flags=re.M)
+    return text
+
+
+def _mark_symbols(text: str) -> str:
+    inactive = set(_INACTIVE)
+    for rule in symbol_rules():
+        if isinstance(rule, Inactive):
+            inactive.add(rule.symbol)
+        elif f"@{rule.symbol}(" in text:
+            text += _allocation(rule)
+            if f"@{rule.free}(" not in text:
+                text += f"declare void @{rule.free}(ptr)\n"
+    for symbol in sorted(inactive):
+        text = re.sub(
+            rf"^(declare [^\n]*@{re.escape(symbol)}\([^\n]*?\))[^\n]*$",
+            r'\1 nofree nounwind "enzyme_inactive"',
+            text,
+            flags=re.M,
+        )
+    return text
+
+
+def _allocation(rule: AllocationRule) -> str:
+    name = hashlib.sha256(rule.symbol.encode()).hexdigest()[:12]
+    return (
+        f'\n@alloc_{name} = private constant [3 x i8] c"-1\\00"\n'
+        f"@__enzyme_allocation_like_{name} = global [4 x ptr] [ptr @{rule.symbol}, "
+        f"ptr inttoptr (i64 {rule.size_argument} to ptr), ptr @alloc_{name}, ptr @{rule.free}]\n"
+    )

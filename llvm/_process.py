@@ -1,0 +1,116 @@
+"""Running other programs: always with a time limit, failures always as `ToolchainError`."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ._errors import ToolchainError
+
+# What a compiler or a plugin may need to find its own libraries; nothing else is passed on.
+_PASSED_ON = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+_STACK_FRAME = re.compile(r"\s*#\d+ 0x")
+
+
+def run_tool(
+    command: Sequence[str | Path],
+    *,
+    what: str,
+    timeout: float,
+    stdin: str = "",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> str:
+    """Run a program to its end and return what it wrote to its standard output.
+
+    Parameters
+    ----------
+    command : sequence of str or Path
+        The program and its arguments; no shell is involved.
+    what : str
+        What the program is, for the error message: "the Enzyme driver".
+    timeout : float
+        Seconds after which it is ended.
+    stdin : str
+        Its standard input.
+    env : mapping, optional
+        Its whole environment; by default only what a compiler needs, in the C locale.
+    cwd : Path, optional
+        Its working folder.
+
+    Raises
+    ------
+    ToolchainError
+        If it cannot be started, fails, or takes too long; `stderr` holds all it said.
+    """
+    argv = [str(part) for part in command]
+    if env is None:
+        env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        env["LC_ALL"] = "C"
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ToolchainError(
+            f"{what} (`{argv[0]}`) could not be started. Got: {error.strerror}."
+        ) from error
+    with process:
+        try:
+            out, err = process.communicate(stdin.encode(), timeout=timeout)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            stderr = _text(process.communicate()[1])
+            raise ToolchainError(
+                f"{what} (`{argv[0]}`) must finish within {timeout:g} s. Got no end by then."
+                + _excerpt(stderr),
+                stderr=stderr,
+            ) from None
+        except BaseException:  # Ctrl-C goes to us alone, since the child has its own session
+            _end(process)
+            raise
+    stderr = _text(err)
+    if process.returncode != 0:
+        raise ToolchainError(
+            f"{what} (`{argv[0]}`) failed. Got {_status(process.returncode)}." + _excerpt(stderr),
+            stderr=stderr,
+        )
+    return _text(out)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    # The whole session: a compiler that ninja started would hold the pipes open, and us with them.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _text(data: bytes | None) -> str:
+    # Enzyme prints names as raw bytes: its messages are not always valid UTF-8.
+    return (data or b"").decode(errors="replace")
+
+
+def _status(returncode: int) -> str:
+    if returncode >= 0:
+        return f"exit status {returncode}"
+    try:
+        return f"signal {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"signal {-returncode}"
+
+
+def _excerpt(stderr: str, lines: int = 15, characters: int = 2000) -> str:
+    """Return the end of the message without stack frames, which say nothing to a user."""
+    kept = [line for line in stderr.splitlines() if line.strip() and not _STACK_FRAME.match(line)]
+    text = "\n".join(kept[-lines:])[-characters:]
+    return f"\n{text}" if text else ""

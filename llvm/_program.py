@@ -1,0 +1,178 @@
+"""From a function and a question to loaded machine code: the five stages, and the cache around them."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from numba.core import types
+
+from . import _cache
+from ._abi import Leaf, leaves
+from ._compile import Loaded, ObjectCode, assemble, load
+from ._differentiate import Differentiated, Mode, Request, differentiate
+from ._enzyme import find_enzyme
+from ._fingerprint import fingerprint
+from ._lower import Lowered, lower
+from ._optimise import Optimised, optimise
+from ._prepare import Prepared, prepare
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which derivative of a function is wanted.
+
+    Attributes
+    ----------
+    mode : Mode
+    argument_types : tuple of numba types
+    varying : tuple of bool
+        One for each argument.
+    skip_primal : bool
+        See `prepare`.
+    """
+
+    mode: Mode
+    argument_types: tuple[types.Type, ...]
+    varying: tuple[bool, ...]
+    skip_primal: bool = False
+
+
+@dataclass(frozen=True)
+class Program:
+    """A compiled derivative, and what its caller must know.
+
+    Attributes
+    ----------
+    question : Question
+    leaves : tuple of Leaf
+    varying : tuple of bool
+        One for each leaf: whether it has a shadow. Arrays that the function may write have one even
+        where their argument does not vary: derivatives pass through them.
+    writes : tuple of bool
+        One for each leaf: whether the function may write it.
+    returned_bits : int
+        32 or 64 for a function that returns a number, 0 for one that does not.
+    may_raise : bool
+    loaded : Loaded
+    """
+
+    question: Question
+    leaves: tuple[Leaf, ...]
+    varying: tuple[bool, ...]
+    writes: tuple[bool, ...]
+    returned_bits: int
+    may_raise: bool
+    loaded: Loaded = field(repr=False)
+
+    @property
+    def returns_value(self) -> bool:
+        return self.returned_bits > 0
+
+    @cached_property
+    def item_flags(self) -> tuple[tuple[bool, bool], ...]:
+        """(has a shadow, may be written) of each array and number in the arguments."""
+        first, found = 0, []
+        for ty in _item_types(self.question.argument_types):
+            found.append((self.varying[first], self.writes[first]))
+            first += len(leaves(ty))
+        return tuple(found)
+
+
+def _item_types(argument_types: Sequence[types.Type]) -> Iterator[types.Type]:
+    for ty in argument_types:
+        if isinstance(ty, types.BaseTuple):
+            yield from _item_types(ty.types)
+        elif leaves(ty):
+            yield ty
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Every stage of one compilation, for inspection."""
+
+    lowered: Lowered
+    prepared: Prepared
+    differentiated: Differentiated
+    optimised: Optimised
+
+
+_programs: weakref.WeakKeyDictionary[Any, dict[Question, Program]] = weakref.WeakKeyDictionary()
+_lock = threading.RLock()
+
+
+def find_program(function: Any, question: Question) -> Program:
+    """The compiled derivative: from this process, from disk, or made now."""
+    known = _programs.get(function, {}).get(question)
+    if known is not None:
+        return known
+    # One at a time: Numba compiles under a lock of its own, and two threads that ask for the same
+    # derivative should get the same one.
+    with _lock:
+        table = _programs.setdefault(function, {})
+        if question not in table:
+            table[question] = _make(function, question)
+        return table[question]
+
+
+def run_stages(function: Any, question: Question) -> Stages:
+    """Run every stage but the last, without any cache."""
+    enzyme = find_enzyme()
+    lowered = lower(function, question.argument_types)
+    prepared = prepare(lowered, skip_primal=question.skip_primal)
+    differentiated = differentiate(prepared, _request(prepared, question), enzyme)
+    return Stages(lowered, prepared, differentiated, optimise(differentiated))
+
+
+def _request(prepared: Prepared, question: Question) -> Request:
+    flat: list[bool] = []
+    for ty, varies in zip(question.argument_types, question.varying, strict=True):
+        flat += [varies] * len(leaves(ty))
+    effects = prepared.effects
+    varying = tuple(
+        leaf.can_vary and (wanted or written)
+        for leaf, wanted, written in zip(
+            prepared.lowered.leaves, flat, effects.writes, strict=True
+        )
+    )
+    has_constants = any(
+        leaf.can_vary and not varies
+        for leaf, varies in zip(prepared.lowered.leaves, varying, strict=True)
+    )
+    return Request(question.mode, varying, effects.mixes_pointers and has_constants)
+
+
+def _make(function: Any, question: Question) -> Program:
+    name = function.py_func.__qualname__
+    enzyme_version: Callable[[], str] = lambda: find_enzyme().version  # noqa: E731
+    key = fingerprint(function, question, enzyme_version)
+    kept = _cache.read(key) if key else None
+    if kept is None:
+        stages = run_stages(function, question)
+        effects = stages.prepared.effects
+        code = assemble(stages.optimised)
+        facts = {
+            "varying": list(stages.differentiated.request.varying),
+            "writes": list(effects.writes),
+            "may_raise": effects.may_raise,
+            "returned_bits": getattr(stages.lowered.return_type, "bitwidth", 0),
+            "undefined": list(code.undefined),
+        }
+        kept = _cache.Entry(facts, code.code)
+        if key:
+            _cache.write(key, kept)
+    facts = kept.facts
+    loaded = load(ObjectCode(kept.code, tuple(facts["undefined"])), function=name)
+    return Program(
+        question=question,
+        leaves=tuple(leaf for ty in question.argument_types for leaf in leaves(ty)),
+        varying=tuple(facts["varying"]),
+        writes=tuple(facts["writes"]),
+        returned_bits=facts["returned_bits"],
+        may_raise=facts["may_raise"],
+        loaded=loaded,
+    )

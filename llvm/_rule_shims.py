@@ -1,0 +1,285 @@
+"""The LLVM functions that Enzyme calls for a rule: ``augmented``, ``reverse`` and ``forward``.
+
+Enzyme passes every flat parameter followed by its shadow, integers too. The shadow of a pointer that
+does not vary is that pointer itself: a shim that wrote there would destroy the primal's data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from llvmlite import ir
+from numba import njit
+from numba.core import types
+
+from ._abi import I64, POINTER, Leaf, leaves, pack
+from ._lower import compile_raw, count_error, flat_function
+from ._rule_calls import RuledCall
+
+VOID = ir.VoidType()
+I32 = ir.IntType(32)
+
+
+@njit(error_model="numpy")
+def _clear(array: Any) -> None:
+    array[...] = 0
+
+
+def has_shadow(ty: types.Type) -> bool:
+    """Whether an argument of this type is followed by its shadow in a rule's functions."""
+    return any(leaf.can_vary for leaf in leaves(ty))
+
+
+def types_with_shadows(argument_types: tuple[types.Type, ...]) -> tuple[types.Type, ...]:
+    """The argument types of a rule's own functions: each array is followed by its shadow."""
+    return tuple(t for ty in argument_types for t in ((ty, ty) if has_shadow(ty) else (ty,)))
+
+
+def linear_shims(call: RuledCall, body: Any, skip_primal: bool) -> tuple[list[Any], list[Any]]:
+    """Shims of a `LinearRule`: (Numba functions they call, modules that define them)."""
+    rule, argument_types = call.rule, call.argument_types
+    compiled, modules = [], []
+    clear = f"{call.symbol}_clear"
+    output_type = (argument_types[rule.output],)
+    compiled.append(compile_raw(_clear, output_type))
+    modules.append(flat_function(compiled[-1], clear, output_type, keep_value=False))
+    adjoint = f"{call.symbol}_adjoint"
+    if rule.adjoint is not None:
+        compiled.append(compile_raw(rule.adjoint, argument_types))
+        modules.append(flat_function(compiled[-1], adjoint, argument_types, keep_value=False))
+    else:
+        # Enzyme differentiates a second copy, under a name that carries no rule.
+        compiled.append(body)
+        modules.append(flat_function(body, f"{call.symbol}_body", argument_types, keep_value=False))
+    modules.append(_linear_module(call, skip_primal, body.target_context))
+    return compiled, modules
+
+
+def _linear_module(call: RuledCall, skip_primal: bool, context: Any) -> Any:
+    rule = call.rule
+    module = context.create_module(f"rule of {call.symbol}")
+    shim = _Shims(call, module)
+    position = shim.first_leaf
+    y, x = position[rule.output], position[rule.input]
+    # Every array that is neither output nor input nor scratch must be constant, or its part of the
+    # derivative would be missing without a word.
+    written = {rule.output, rule.input, *rule.scratch}
+    constant_arguments = [i for i in range(len(call.argument_types)) if i not in written]
+    constants = [
+        leaf
+        for i in constant_arguments
+        for leaf in range(position[i], position[i + 1])
+        if shim.leaves[leaf].can_vary
+    ]
+
+    builder, primal, shadow = shim.start("augmented", POINTER)
+    if not skip_primal:
+        builder.call(shim.op, primal)
+    builder.ret(ir.Constant(POINTER, None))
+
+    def with_shadows(primal: list[Any], shadow: list[Any]) -> list[Any]:
+        chosen = list(primal)
+        for argument in (rule.output, rule.input):
+            for leaf in range(position[argument], position[argument + 1]):
+                # Only pointers: Enzyme leaves the shadows of integers undefined.
+                if shim.leaves[leaf].can_vary:
+                    chosen[leaf] = shadow[leaf]
+        return chosen
+
+    def clear_output(builder: Any, primal: list[Any], shadow: list[Any]) -> None:
+        if not rule.accumulates:
+            chosen = slice(y, position[rule.output + 1])
+            builder.call(shim.declare_clear(), with_shadows(primal, shadow)[chosen])
+
+    def check_constants(builder: Any, primal: list[Any], shadow: list[Any]) -> None:
+        for leaf in constants:
+            varies = builder.icmp_unsigned("!=", primal[leaf], shadow[leaf])
+            count_error(module, builder, varies)
+
+    builder, primal, shadow = shim.start("reverse", VOID, tape=True)
+    check_constants(builder, primal, shadow)
+    with builder.if_then(builder.icmp_unsigned("!=", primal[y], shadow[y])):
+        varies = builder.icmp_unsigned("!=", primal[x], shadow[x])
+        if rule.adjoint is not None:
+            with builder.if_then(varies):
+                builder.call(shim.declare("adjoint", shim.types), with_shadows(primal, shadow))
+            clear_output(builder, primal, shadow)
+        else:
+            with builder.if_else(varies) as (then, otherwise):
+                with then:
+                    shim.call_enzyme(builder, primal, shadow)
+                with otherwise:
+                    clear_output(builder, primal, shadow)
+    builder.ret_void()
+
+    builder, primal, shadow = shim.start("forward", VOID)
+    check_constants(builder, primal, shadow)
+    if not skip_primal:
+        builder.call(shim.op, primal)
+    with builder.if_then(builder.icmp_unsigned("!=", primal[y], shadow[y])):
+        varies = builder.icmp_unsigned("!=", primal[x], shadow[x])
+        with builder.if_else(varies) as (then, otherwise):
+            with then:
+                builder.call(shim.op, with_shadows(primal, shadow))
+            with otherwise:
+                clear_output(builder, primal, shadow)
+    builder.ret_void()
+    shim.register()
+    return module
+
+
+def custom_shims(call: RuledCall, body: Any) -> tuple[list[Any], list[Any]]:
+    """Shims of a `CustomRule`: (Numba functions they call, modules that define them)."""
+    rule = call.rule
+    context = body.target_context
+    module = context.create_module(f"rule of {call.symbol}")
+    shim = _Shims(call, module)
+    shadowed = types_with_shadows(call.argument_types)
+
+    augmented = compile_raw(rule.augmented_primal, shadowed)
+    tape_type = augmented.signature.return_type
+    builder, primal, shadow = shim.start("augmented", POINTER)
+    tape = shim.call_numba(builder, augmented, primal, shadow)
+    if isinstance(tape_type, types.Array):
+        builder.ret(shim.keep_tape(builder, context, tape_type, tape))
+    else:
+        builder.ret(ir.Constant(POINTER, None))
+
+    keeps = isinstance(tape_type, types.Array)
+    reverse = compile_raw(rule.reverse, (*shadowed, tape_type) if keeps else shadowed)
+    builder, primal, shadow = shim.start("reverse", VOID, tape=True)
+    if keeps:
+        pointer = builder.function.args[-1]
+        array, data = shim.restore_tape(builder, context, tape_type, pointer)
+        shim.call_numba(builder, reverse, primal, shadow, [array])
+        free = ir.Function(module, ir.FunctionType(VOID, [POINTER]), "free")
+        builder.call(free, [data])
+        builder.call(free, [pointer])
+    else:
+        shim.call_numba(builder, reverse, primal, shadow)
+    builder.ret_void()
+
+    compiled = [augmented, reverse]
+    if rule.forward is not None:
+        forward = compile_raw(rule.forward, shadowed)
+        builder, primal, shadow = shim.start("forward", VOID)
+        shim.call_numba(builder, forward, primal, shadow)
+        builder.ret_void()
+        compiled.append(forward)
+    shim.register(forward=rule.forward is not None)
+    return compiled, [module]
+
+
+class _Shims:
+    """Builds the functions of one rule at one tuple of argument types, in one module."""
+
+    def __init__(self, call: RuledCall, module: Any) -> None:
+        self.call = call
+        self.module = module
+        per_argument = [leaves(ty) for ty in call.argument_types]
+        self.leaves: list[Leaf] = [leaf for group in per_argument for leaf in group]
+        self.types = [leaf.llvm_type for leaf in self.leaves]
+        self.first_leaf = [0]
+        for group in per_argument:
+            self.first_leaf.append(self.first_leaf[-1] + len(group))
+        self.op = ir.Function(module, ir.FunctionType(VOID, self.types), call.symbol)
+
+    def name(self, part: str) -> str:
+        return f"{self.call.symbol}_{part}"
+
+    def start(self, part: str, returned: ir.Type, *, tape: bool = False) -> tuple[Any, list, list]:
+        """Begin a shim: its builder, the primal leaves and the shadow leaves."""
+        paired = [ty for ty in self.types for _ in range(2)]
+        function_type = ir.FunctionType(returned, paired + [POINTER] * tape)
+        function = ir.Function(self.module, function_type, self.name(part))
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        count = 2 * len(self.types)
+        return builder, list(function.args[:count:2]), list(function.args[1:count:2])
+
+    def declare(self, part: str, parameter_types: list[ir.Type]) -> Any:
+        name = self.name(part)
+        known = self.module.globals.get(name)
+        return known or ir.Function(self.module, ir.FunctionType(VOID, parameter_types), name)
+
+    def declare_clear(self) -> Any:
+        output = self.call.rule.output
+        return self.declare("clear", self.types[self.first_leaf[output] : self.first_leaf[output + 1]])
+
+    def call_enzyme(self, builder: Any, primal: list[Any], shadow: list[Any]) -> None:
+        """Reverse of the function itself: its output's value is not needed, the rest is constant."""
+        body = self.declare("body", self.types)
+        enzyme_type = ir.FunctionType(VOID, [], var_arg=True)
+        enzyme = ir.Function(self.module, enzyme_type, f"__enzyme_autodiff_{self.call.symbol}")
+        markers = {}
+        for marker in ("enzyme_dup", "enzyme_dupnoneed", "enzyme_const"):
+            variable = ir.GlobalVariable(self.module, I32, marker)
+            markers[marker] = builder.load(variable)
+        rule = self.call.rule
+        activity = {rule.output: "enzyme_dupnoneed", rule.input: "enzyme_dup"}
+        activity |= dict.fromkeys(rule.scratch, "enzyme_const")
+        arguments = [body]
+        for argument in range(len(self.call.argument_types)):
+            marker = activity.get(argument, "enzyme_const")
+            for leaf in range(self.first_leaf[argument], self.first_leaf[argument + 1]):
+                if marker != "enzyme_const" and self.leaves[leaf].can_vary:
+                    arguments += [markers[marker], primal[leaf], shadow[leaf]]
+                else:
+                    arguments += [markers["enzyme_const"], primal[leaf]]
+        builder.call(enzyme, arguments)
+
+    def call_numba(
+        self, builder: Any, compiled: Any, primal: list, shadow: list, extra: list[Any] | None = None
+    ) -> Any:
+        """Call one of the rule's Numba functions with the arguments with shadows."""
+        context = compiled.target_context
+        values = []
+        for argument, ty in enumerate(self.call.argument_types):
+            chosen = slice(self.first_leaf[argument], self.first_leaf[argument + 1])
+            values.append(pack(context, builder, ty, iter(primal[chosen])))
+            if has_shadow(ty):
+                values.append(pack(context, builder, ty, self._shadow(chosen, primal, shadow)))
+        callee = context.declare_function(self.module, compiled.fndesc)
+        status, value = context.call_conv.call_function(
+            builder,
+            callee,
+            compiled.signature.return_type,
+            compiled.signature.args,
+            values + (extra or []),
+        )
+        count_error(self.module, builder, status.is_error)
+        return value
+
+    def _shadow(self, chosen: slice, primal: list[Any], shadow: list[Any]) -> Iterator[Any]:
+        """Pointers of the shadow, sizes of the primal: Enzyme leaves shadows of integers undefined."""
+        for leaf, p, s in zip(self.leaves[chosen], primal[chosen], shadow[chosen], strict=True):
+            yield s if leaf.can_vary else p
+
+    def keep_tape(self, builder: Any, context: Any, ty: types.Array, array: Any) -> Any:
+        """Put an array's pointer and length where the reverse shim finds them."""
+        view = context.make_array(ty)(context, builder, array)
+        malloc = ir.Function(self.module, ir.FunctionType(POINTER, [I64]), "malloc")
+        record = builder.call(malloc, [I64(16)])
+        slots = builder.bitcast(record, I64.as_pointer())
+        builder.store(builder.ptrtoint(view.data, I64), slots)
+        builder.store(view.nitems, builder.gep(slots, [I64(1)]))
+        return record
+
+    def restore_tape(self, builder: Any, context: Any, ty: types.Array, record: Any) -> tuple[Any, Any]:
+        slots = builder.bitcast(record, I64.as_pointer())
+        data = builder.inttoptr(builder.load(slots), POINTER)
+        length = builder.load(builder.gep(slots, [I64(1)]))
+        return pack(context, builder, ty, iter([data, length])), data
+
+    def register(self, *, forward: bool = True) -> None:
+        """Tell Enzyme which functions belong to the opaque one."""
+        self._register("gradient", ["augmented", "reverse"])
+        if forward:
+            self._register("derivative", ["forward"])
+
+    def _register(self, kind: str, parts: list[str]) -> None:
+        functions = [self.op, *(self.module.globals[self.name(part)] for part in parts)]
+        array_type = ir.ArrayType(POINTER, len(functions))
+        name = f"__enzyme_register_{kind}_{self.call.symbol}"
+        variable = ir.GlobalVariable(self.module, array_type, name)
+        variable.initializer = ir.Constant(array_type, [f.bitcast(POINTER) for f in functions])

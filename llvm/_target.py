@@ -1,0 +1,179 @@
+"""A Numba target whose functions stay unoptimised LLVM IR, and in which functions with a rule stay calls."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import Any
+
+from numba.core import codegen, compiler_lock, cpu, dispatcher, registry, types, typing
+from numba.core import fastmathpass
+from numba.core.descriptors import TargetDescriptor
+from numba.core.target_extension import (
+    CPU,
+    dispatcher_registry,
+    jit_registry,
+    target_override,
+    target_registry,
+)
+
+from enzyme_rules import find_rule, generation
+
+from ._memory import MallocContext
+from ._rule_calls import make_call_stub
+
+TARGET_NAME = "enzyme"
+
+
+class EnzymeTarget(CPU):
+    """Numba's name for the target: everything the CPU target can lower, it can lower."""
+
+
+class _RawLibrary(codegen.JITCodeLibrary):
+    """A code library that is linked but neither optimised nor loaded.
+
+    Enzyme needs the scalar form: after vectorisation and memcpy formation it loses the types of
+    memory (``np.max`` is then refused), and it optimises what it differentiates by itself.
+    """
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+class _RawCodegen(codegen.JITCPUCodegen):
+    _library_class = _RawLibrary
+
+    def _add_module(self, module: Any) -> None:
+        pass
+
+    def set_env(self, env_name: str, env: Any) -> None:
+        pass
+
+
+class _TypingContext(typing.Context):
+    """Sees every ``@njit`` function as a function of this target, compiled before or not."""
+
+    def resolve_value_type(self, val: Any) -> types.Type:
+        if type(val) is registry.CPUDispatcher:
+            val = dispatcher_for(val)
+        return super().resolve_value_type(val)
+
+
+class _TargetContext(cpu.CPUContext):
+    @compiler_lock.global_compiler_lock
+    def init(self) -> None:
+        super().init()
+        self._internal_codegen = _RawCodegen("enzyme")
+
+    @cached_property
+    def nrt(self) -> MallocContext:
+        return MallocContext(self, self.enable_nrt)
+
+    def post_lowering(self, mod: Any, library: Any) -> None:
+        # As on the CPU, without linking Numba's runtime.
+        if self.fastmath:
+            fastmathpass.rewrite_module(mod, self.fastmath)
+
+    def get_executable(self, library: Any, fndesc: Any, env: Any) -> Any:
+        def refuse(*args: Any) -> None:
+            raise RuntimeError("a function lowered for Enzyme cannot be run before it is compiled")
+
+        return refuse
+
+
+class _Descriptor(TargetDescriptor):
+    options = cpu.CPUTargetOptions
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._typing: _TypingContext | None = None
+        self._target: _TargetContext | None = None
+
+    @property
+    def typing_context(self) -> _TypingContext:
+        if self._typing is None:
+            self._typing = _TypingContext()
+        return self._typing
+
+    @property
+    def target_context(self) -> _TargetContext:
+        if self._target is None:
+            self._target = _TargetContext(self.typing_context, self._target_name)
+        return self._target
+
+
+class EnzymeDispatcher(dispatcher.Dispatcher):
+    """An ``@njit`` function as this target compiles it. `overloads` holds the results."""
+
+    targetdescr = _Descriptor(TARGET_NAME)
+
+    def add_overload(self, cres: Any) -> None:
+        self.overloads[tuple(cres.signature.args)] = cres
+        libraries[cres.fndesc.mangled_name] = cres.library
+
+    def compile(self, sig: Any) -> Any:
+        with target_override(TARGET_NAME):
+            return super().compile(sig)
+
+
+libraries: dict[str, Any] = {}
+"""Code library of every function lowered so far, by its symbol: recursive calls are linked late."""
+
+# One table per state of the rule registry: a caller that was lowered before its callee got a rule
+# holds the callee's body, so nothing lowered under another state can be reused.
+_tables: dict[int, dict[Any, EnzymeDispatcher]] = {}
+_table_lock = threading.RLock()
+
+# What a user's decorator may carry over. `parallel` needs Numba's thread pool, which Enzyme cannot
+# see through; `cache`, `nogil` and wrappers have no meaning for a function that is never run.
+_KEPT_OPTIONS = ("fastmath", "error_model", "boundscheck", "inline", "no_rewrites")
+
+
+def dispatcher_for(function: Any, *, follow_rule: bool = True) -> EnzymeDispatcher:
+    """This target's counterpart of an ``@njit`` function.
+
+    Parameters
+    ----------
+    function : numba.core.registry.CPUDispatcher
+        The user's function. It is not changed, nor are its compiled versions.
+    follow_rule : bool
+        Whether a function with a rule becomes an opaque call. False to lower its body.
+    """
+    rule = find_rule(function) if follow_rule else None
+    with _table_lock:
+        table = _tables.setdefault(generation(), {})
+        key = (function, rule is not None)
+        if key not in table:
+            options = {k: v for k, v in function.targetoptions.items() if k in _KEPT_OPTIONS}
+            if rule is None:
+                pyfunc, local_types = function.py_func, function.locals
+            else:
+                pyfunc, local_types = make_call_stub(rule), {}
+            table[key] = _make(pyfunc, options, local_types)
+        return table[key]
+
+
+def _make(pyfunc: Any, options: dict[str, Any], local_types: Any = None) -> EnzymeDispatcher:
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **options, "nopython": True}
+    return EnzymeDispatcher(pyfunc, locals=local_types or {}, targetoptions=options)
+
+
+def _jit(*args: Any, **options: Any) -> Any:
+    """The decorator that Numba applies to overloads it compiles for this target."""
+
+    def wrap(pyfunc: Any) -> EnzymeDispatcher:
+        return _make(pyfunc, {k: v for k, v in options.items() if k in _KEPT_OPTIONS})
+
+    return wrap(args[0]) if args and callable(args[0]) else wrap
+
+
+target_registry[TARGET_NAME] = EnzymeTarget
+dispatcher_registry[target_registry[TARGET_NAME]] = EnzymeDispatcher
+jit_registry[target_registry[TARGET_NAME]] = _jit
