@@ -112,6 +112,7 @@ def test_equal_by_type_and_parameters():
     assert hash(grid) == hash(FullGaussian(3, 5))
     assert grid != FullGaussian(5, 3)
     assert grid != (3, 5)
+    assert type("Other", (FullGaussian,), {})(3, 5) != grid
     assert AnyRings(*THREE_RINGS) == AnyRings(*THREE_RINGS)
     assert len({grid, FullGaussian(3, 5), FullGaussian(4, 5)}) == 2
     copy = pickle.loads(pickle.dumps(grid))  # noqa: S301
