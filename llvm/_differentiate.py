@@ -8,10 +8,20 @@ from dataclasses import dataclass
 from ._diagnostics import translate
 from ._enzyme import Enzyme
 from ._errors import ToolchainError
-from ._lower import PRIMAL, RULE_ERRORS
+from ._lower import COUNT_ERROR, PRIMAL
 from ._prepare import Prepared
 
 ENTRY = "entry"
+ERRORS = "rule_errors"
+
+# Exceptions inside rules. Linked in after Enzyme, which takes the function for inactive.
+ERROR_COUNTER = f"""
+@{ERRORS} = global i64 0
+define void @{COUNT_ERROR}() noinline cold {{
+  %old = atomicrmw add ptr @{ERRORS}, i64 1 monotonic
+  ret void
+}}
+"""
 
 
 class Mode(enum.Enum):
@@ -41,7 +51,7 @@ class Request:
     varying: tuple[bool, ...]
     runtime_activity: bool = False
     # Without it derivative operations are `fast`: NaN may then give any number at all.
-    flags: tuple[str, ...] = ("--enzyme-fast-math=0",)
+    flags: tuple[str, ...] = ("--enzyme-fast-math=0", "--disable-loop-idiom-all")
 
 
 @dataclass(frozen=True)
@@ -143,24 +153,17 @@ def _entry(prepared: Prepared, request: Request) -> str:
             load("ptr" if leaf.is_pointer else "i64", f"a{i}")
         if varies:
             load("ptr", f"d{i}")
-    counter = RULE_ERRORS
-    known = f"@{counter} = " in prepared.ir
-    errors = [
-        f"  %before = load atomic i64, ptr @{counter} monotonic, align 8",
-        f"  %after = load atomic i64, ptr @{counter} monotonic, align 8",
-        "  %count = sub i64 %after, %before",
-    ]
-    if not known:
-        errors = ["", "", "  %count = add i64 0, 0"]
     return "\n".join(
         [
+            f"@{ERRORS} = external global i64",
             f"define i64 @{ENTRY}(ptr %slots) {{",
             "  %status = alloca i32",
             "  store i32 0, ptr %status",
             *body,
-            errors[0],
+            f"  %before = load atomic i64, ptr @{ERRORS} monotonic, align 8",
             f"  call void @derivative({', '.join(arguments)})",
-            *errors[1:],
+            f"  %after = load atomic i64, ptr @{ERRORS} monotonic, align 8",
+            "  %count = sub i64 %after, %before",
             "  %failed = icmp ne i64 %count, 0",
             "  %high = select i1 %failed, i64 4294967296, i64 0",
             "  %code = load i32, ptr %status",

@@ -111,7 +111,7 @@ def flat_function(
         Of the Numba function.
     keep_value : bool
         True: ``void symbol(ptr status, [ptr value,] leaves…)``, for the function to differentiate.
-        False: ``void symbol(leaves…)``; an exception is counted in ``@rule_errors``.
+        False: ``void symbol(leaves…)``; an exception calls ``@count_rule_error``.
     seen_by_enzyme : bool
         Whether to state the types of memory for Enzyme, in calls that it alone understands.
     """
@@ -146,16 +146,15 @@ def flat_function(
 
 
 def count_error(module: Any, builder: Any, is_error: Any) -> None:
-    """Add an ``i1`` to the module's count of exceptions inside rules, which cannot return a status."""
-    counter = module.globals.get(RULE_ERRORS)
+    """If an ``i1`` is set, count an exception inside a rule, which has no status to return."""
+    counter = module.globals.get(COUNT_ERROR)
     if counter is None:
-        counter = ir.GlobalVariable(module, I64, RULE_ERRORS)
-        counter.linkage = "external"
+        counter = ir.Function(module, ir.FunctionType(ir.VoidType(), []), COUNT_ERROR)
     with builder.if_then(is_error, likely=False):
-        builder.atomic_rmw("add", counter, I64(1), "monotonic")
+        builder.call(counter, [])
 
 
-RULE_ERRORS = "rule_errors"
+COUNT_ERROR = "count_rule_error"
 
 
 def _state_memory_types(module: Any, builder: Any, argument_types: Any, flat: Any) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import llvmlite.binding as llvm
 
-from ._differentiate import ENTRY, Differentiated
+from ._differentiate import ENTRY, ERROR_COUNTER, Differentiated
 from ._prepare import private
 from ._target_machine import run_passes, target_machine
 
@@ -22,9 +22,10 @@ class Optimised:
 def optimise(differentiated: Differentiated) -> Optimised:
     """Optimise for this processor. Enzyme's own clean-up does not vectorise."""
     module = llvm.parse_assembly(differentiated.ir)
-    if bodies := differentiated.prepared.bodies:
-        module.link_in(llvm.parse_assembly(bodies))
-        module = llvm.parse_assembly(private(str(module), keep=(ENTRY,)))
+    for late in (ERROR_COUNTER, differentiated.prepared.bodies):
+        if late:
+            module.link_in(llvm.parse_assembly(late))
+    module = llvm.parse_assembly(private(str(module), keep=(ENTRY,)))
     machine = target_machine()
     module.triple = llvm.get_process_triple()
     module.data_layout = str(machine.target_data)

@@ -15,7 +15,7 @@ from enzyme_rules import AllocationRule, CustomRule, Inactive, LinearRule, symbo
 
 from ._abi import leaves
 from ._effects import Effects, analyse
-from ._lower import RULE_ERRORS, Lowered, compile_raw, flat_function, link
+from ._lower import COUNT_ERROR, Lowered, compile_raw, flat_function, link
 from ._rule_calls import PREFIX, RuledCall, ruled_calls
 from ._rule_shims import custom_shims, linear_shims
 
@@ -48,6 +48,7 @@ class Prepared:
 
 # What Numba's own code calls and no derivative passes through. It has no body for Enzyme to see.
 _INACTIVE = (
+    COUNT_ERROR,
     "PyErr_Occurred",
     "numba_attempt_nocopy_reshape",
     "numba_gil_ensure",
@@ -78,13 +79,11 @@ def prepare(lowered: Lowered, *, skip_primal: bool = False) -> Prepared:
             op = flat_function(
                 body, symbol, call.argument_types, keep_value=False, seen_by_enzyme=False
             )
-            bodies = _linked(bodies, link([body], [op]))
-            text = _linked(text, _rule(call, body, skip_primal))
+            # Two rules may bring the same Numba function: each keeps its own.
+            bodies = _linked(bodies, private(link([body], [op]), keep=(symbol,)))
+            text = _linked(text, private(_rule(call, body, skip_primal), keep=()))
     text = _mark_symbols(_declare(text, attached))
-    # The counter is defined here and used in both modules.
-    text = text.replace(f"@{RULE_ERRORS} = external global i64", f"@{RULE_ERRORS} = global i64 0")
     text = private(text, keep=())
-    bodies = private(bodies, keep=attached) if bodies else ""
     names = tuple(sorted({call.rule.name for call in attached.values()}))
     return Prepared(lowered, names, text, bodies, analyse(lowered, text))
 

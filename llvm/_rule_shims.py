@@ -217,7 +217,7 @@ class _Shims:
             markers[marker] = builder.load(variable)
         rule = self.call.rule
         activity = {rule.output: "enzyme_dupnoneed", rule.input: "enzyme_dup"}
-        activity |= dict.fromkeys(rule.scratch, "enzyme_const")
+        activity |= dict.fromkeys(rule.scratch, "enzyme_dupnoneed")
         arguments = [body]
         for argument in range(len(self.call.argument_types)):
             marker = activity.get(argument, "enzyme_const")
