@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
+import threading
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -17,10 +19,16 @@ _TYPES: dict[Any, tuple[types.Type, ir.Type]] = {
     ctypes.c_int32: (types.int32, ir.IntType(32)),
     ctypes.c_void_p: (types.voidptr, ir.IntType(8).as_pointer()),
 }
+_BY_NAME = {ctype.__name__: both for ctype, both in _TYPES.items()}
+
+# Address and owner of every function named so far. A callback that ctypes made from a Python function
+# is gone with the object, so the object is kept.
+_named: dict[str, tuple[int, Any]] = {}
+_lock = threading.Lock()
 
 
-def c_function(symbol: str, address: Any, *parameters: Any) -> Any:
-    """Make a C function that returns nothing callable from ``@njit`` code, under a fixed name.
+def c_function(symbol: str, address: Any, *parameters: Any, returns: Any = None) -> Any:
+    """Make a C function callable from ``@njit`` code, under a fixed name.
 
     Numba can call a ctypes function too, but writes its address into the code: such code is of no use
     to another process, and Enzyme can say nothing better of it than a number.
@@ -28,12 +36,15 @@ def c_function(symbol: str, address: Any, *parameters: Any) -> Any:
     Parameters
     ----------
     symbol : str
-        Name in the IR. Unique in the process; also what error messages say.
+        Name in the IR. Unique in the process; also what error messages say. Enzyme differentiates
+        some C functions that it knows by name, ``"sin"`` or ``"j0"``; any other name needs a rule.
     address : int or ctypes function
-        Where it is.
+        Where it is. A ctypes callback (``CFUNCTYPE(...)(python_function)``) is kept alive.
     *parameters : ctypes types
         ``c_double``, ``c_float``, ``c_int64``, ``c_int32``, or ``c_void_p`` for any pointer. Arrays
         are passed for pointers as they are; the C function sees the address of their first item.
+    returns : ctypes type, optional
+        One of the same, or None for a function that returns nothing.
 
     Returns
     -------
@@ -44,34 +55,71 @@ def c_function(symbol: str, address: Any, *parameters: Any) -> Any:
     ------
     TypeError
         A parameter has a type that is not in the list.
+    ValueError
+        The name belongs to a function at another address.
+
+    Examples
+    --------
+    >>> import ctypes, numba
+    >>> libm = ctypes.CDLL(None)
+    >>> ceiling = c_function("libm_ceil", libm.ceil, ctypes.c_double, returns=ctypes.c_double)
+    >>> @numba.njit
+    ... def f(x):
+    ...     return ceiling(x)
+    >>> f(1.5)
+    2.0
     """
-    unknown = [p for p in parameters if p not in _TYPES]
-    if unknown:
-        known = ", ".join(t.__name__ for t in _TYPES)
-        raise TypeError(
-            f"`c_function({symbol!r}, ...)` takes parameters of ctypes' {known}. Got {unknown[0]!r}."
-        )
-    if not isinstance(address, int):
-        address = ctypes.cast(address, ctypes.c_void_p).value
-    llvm.add_symbol(symbol, address)
-    # An intrinsic has as many parameters as its definition, so the definition is written for each.
-    names = ", ".join(f"a{i}" for i in range(len(parameters)))
-    source = f"def call(typing_context, {names}):\n    return lower(symbol, parameters, ({names},))\n"
-    namespace = {"lower": _lower_call, "symbol": symbol, "parameters": parameters}
-    exec(compile(source, f"<call of {symbol}>", "exec"), namespace)  # noqa: S102
-    return intrinsic(namespace["call"])
+    call = f"c_function({symbol!r}, ...)"
+    for given in (*parameters, *([] if returns is None else [returns])):
+        if given not in _TYPES:
+            known = ", ".join(_BY_NAME)
+            raise TypeError(f"`{call}` takes and returns ctypes' {known}. Got {given!r}.")
+    place = address if isinstance(address, int) else ctypes.cast(address, ctypes.c_void_p).value
+    if not place:
+        raise ValueError(f"`{call}` needs the address of a function. Got {address!r}.")
+    with _lock:
+        if symbol in _named and _named[symbol][0] != place:
+            raise ValueError(
+                f"`{call}` needs a name of its own: compiled code finds the function by it. Got the name "
+                f"of the function at {_named[symbol][0]:#x} for the one at {place:#x}."
+            )
+        _named[symbol] = place, address
+        llvm.add_symbol(symbol, place)
+    return intrinsic(
+        _definition(symbol, tuple(p.__name__ for p in parameters), returns and returns.__name__)
+    )
 
 
-def _lower_call(symbol: str, parameters: tuple[Any, ...], given: tuple[types.Type, ...]) -> Any:
-    wanted = [_TYPES[p] for p in parameters]
-    for i, (ty, (numba_type, _)) in enumerate(zip(given, wanted, strict=True)):
-        if isinstance(ty, types.Array) and (numba_type is not types.voidptr or ty.layout not in "CF"):
-            raise TypeError(f"`{symbol}` takes a contiguous array for a pointer. Got {ty} at {i}.")
+def _definition(symbol: str, parameters: tuple[str, ...], returns: str | None) -> Any:
+    # All that tells one function from another is in the closure, as text: it is part of a cache key.
+    def define(typing_context: Any, *given: types.Type) -> Any:
+        if len(given) != len(parameters):
+            raise TypeError(
+                f"`{symbol}` takes {len(parameters)} arguments ({', '.join(parameters)}). "
+                f"Got {len(given)}: ({', '.join(map(str, given))})."
+            )
+        return _lower_call(symbol, parameters, returns, given)
+
+    # Numba reads off the signature how many values the code generator gets: a fixed number.
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = ["typing_context", *(f"a{i}" for i in range(len(parameters)))]
+    fixed = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+    setattr(define, "__signature__", fixed)  # noqa: B010
+    return define
+
+
+def _lower_call(
+    symbol: str, parameters: tuple[str, ...], returns: str | None, given: tuple[types.Type, ...]
+) -> Any:
+    wanted = [_BY_NAME[p] for p in parameters]
+    for position, (ty, (numba_type, _)) in enumerate(zip(given, wanted, strict=True)):
+        _check_argument(symbol, position, parameters[position], numba_type, ty)
+    numba_result, llvm_result = _BY_NAME[returns] if returns else (types.void, ir.VoidType())
 
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         function = builder.module.globals.get(symbol)
         if function is None:
-            function_type = ir.FunctionType(ir.VoidType(), [llvm_type for _, llvm_type in wanted])
+            function_type = ir.FunctionType(llvm_result, [llvm_type for _, llvm_type in wanted])
             function = ir.Function(builder.module, function_type, symbol)
         converted = []
         for ty, value, (numba_type, llvm_type) in zip(given, values, wanted, strict=True):
@@ -82,7 +130,26 @@ def _lower_call(symbol: str, parameters: tuple[Any, ...], given: tuple[types.Typ
                 converted.append(builder.inttoptr(value, llvm_type))
             else:
                 converted.append(context.cast(builder, value, ty, numba_type))
-        builder.call(function, converted)
-        return context.get_dummy_value()
+        result = builder.call(function, converted)
+        return result if returns else context.get_dummy_value()
 
-    return types.void(*given), codegen
+    return numba_result(*given), codegen
+
+
+def _check_argument(
+    symbol: str, position: int, parameter: str, numba_type: types.Type, ty: types.Type
+) -> None:
+    """What Numba would not refuse by itself, or only in words about LLVM types."""
+    if numba_type is types.voidptr:
+        fits = ty == types.voidptr or isinstance(ty, (types.Integer, types.CPointer))
+        if isinstance(ty, types.Array):
+            fits = ty.layout in "CF"
+        needs = "a contiguous array, a pointer or an address"
+    elif isinstance(numba_type, types.Float):
+        fits, needs = isinstance(ty, (types.Float, types.Integer, types.Boolean)), "a real number"
+    else:
+        fits, needs = isinstance(ty, (types.Integer, types.Boolean)), "an integer"
+    if not fits:
+        raise TypeError(
+            f"`{symbol}` takes a `{parameter}`, {needs}, as argument {position}. Got a `{ty}`."
+        )

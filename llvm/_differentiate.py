@@ -10,6 +10,7 @@ from ._enzyme import Enzyme
 from ._errors import ToolchainError
 from ._lower import COUNT_ERROR, PRIMAL
 from ._prepare import Prepared
+from ._rule_calls import always_shadowed
 
 ENTRY = "entry"
 ERRORS = "rule_errors"
@@ -73,7 +74,8 @@ def differentiate(prepared: Prepared, request: Request, enzyme: Enzyme) -> Diffe
     AutodiffError
         Enzyme cannot differentiate the function for another reason.
     """
-    module = prepared.ir + _derivative(prepared, request) + _entry(prepared, request)
+    seen = always_shadowed(prepared.ir) if request.mode is Mode.FORWARD else prepared.ir
+    module = seen + _derivative(prepared, request) + _entry(prepared, request)
     try:
         result = enzyme.run(module, request.flags)
     except ToolchainError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import llvmlite.binding as llvm
 
 from ._lower import PRIMAL, Lowered
+from ._pointers import mixes_pointers
 from ._target_machine import run_passes, target_machine
 
 
@@ -32,7 +33,6 @@ class Effects:
 
 # Enzyme's type hints stand for unknown functions that could write anything.
 _HINT = re.compile(r"^ *(?:tail )?call void @__enzyme_(?:double|float|integer)\(.*\n", re.M)
-_MIXED = re.compile(r"= (?:phi ptr |select i1 [^,]+, ptr |load ptr, |(?:insert|extract)element <\d+ x ptr>)")
 
 
 def analyse(lowered: Lowered, ir: str) -> Effects:
@@ -55,7 +55,7 @@ def analyse(lowered: Lowered, ir: str) -> Effects:
     )
     stored = re.findall(rf"store i32 (\S+), ptr {re.escape(status)}[,\s]", body)
     may_raise = any(value != "0" for value in stored) or not stored
-    return Effects(writes, may_raise, bool(_MIXED.search(text)))
+    return Effects(writes, may_raise, mixes_pointers(text))
 
 
 def _function(text: str, name: str) -> tuple[str, str]:

@@ -33,6 +33,11 @@ from ._target_machine import target_description
 _KNOWN_PACKAGES = {"builtins", "cmath", "math", "numba", "numpy", "operator"}
 
 
+# Plain functions of ours that compiled code refers to: names for overloads, whose files tell what
+# they do.
+_OUR_PACKAGES = {"enzyme_rules", "llvm", "sht"}
+
+
 class _Unknown(Exception):
     """Something whose meaning cannot be told from here."""
 
@@ -100,6 +105,10 @@ class _Walk:
             self.add("type", str(value))
         elif _package(value) in _KNOWN_PACKAGES:
             self.add("known", repr(getattr(value, "__qualname__", value)))
+        elif isinstance(value, python_types.FunctionType) and _package(value) in _OUR_PACKAGES:
+            if value.__closure__:
+                raise _Unknown(repr(value))
+            self.add("ours", value.__module__, value.__qualname__, _stamp(_package(value)))
         else:
             raise _Unknown(repr(value))
 

@@ -50,13 +50,11 @@ def rebuild_tuple(value: Any, made: Sequence[Any]) -> Any:
 
 
 def _zeros_with_strides(array: np.ndarray) -> np.ndarray:
-    if array.flags.c_contiguous:
-        return np.zeros(array.shape, array.dtype)
-    if array.flags.f_contiguous:
-        return np.zeros(array.shape, array.dtype, order="F")
-    low, high = np.lib.array_utils.byte_bounds(array)
-    buffer = np.zeros(high - low, np.uint8)
-    offset = array.__array_interface__["data"][0] - low
+    low, high = _bounds(array) if array.size else (0, 0)
+    # On a cache line: vectors of a shadow that lie across two lines cost twice.
+    buffer = np.zeros(high - low + 64, np.uint8)
+    start = -buffer.__array_interface__["data"][0] % 64
+    offset = start + (array.__array_interface__["data"][0] - low if array.size else 0)
     return np.ndarray(array.shape, array.dtype, buffer, offset, array.strides)
 
 

@@ -16,8 +16,8 @@ from enzyme_rules import AllocationRule, CustomRule, Inactive, LinearRule, symbo
 from ._abi import leaves
 from ._effects import Effects, analyse
 from ._lower import COUNT_ERROR, Lowered, compile_raw, flat_function, link
-from ._rule_calls import PREFIX, RuledCall, ruled_calls
-from ._rule_shims import custom_shims, linear_shims
+from ._rule_calls import RuledCall, find_call, opaque_calls, without_primal
+from ._rule_shims import custom_rule, linear_rule
 
 
 @dataclass(frozen=True)
@@ -68,20 +68,16 @@ def prepare(lowered: Lowered, *, skip_primal: bool = False) -> Prepared:
         True leaves out the forward pass of linear rules. Right only where the whole function is
         linear in what varies: its derivative then needs no value of the function.
     """
-    text = lowered.ir
+    text = without_primal(lowered.ir) if skip_primal else lowered.ir
     bodies = ""
     attached: dict[str, RuledCall] = {}
     # A rule may call functions that have rules: repeat until no call is without one.
-    while missing := _opaque_calls(text + bodies) - attached.keys():
+    while missing := opaque_calls(text + bodies) - attached.keys():
         for symbol in sorted(missing):
-            call = attached[symbol] = ruled_calls[symbol]
-            body = compile_raw(call.rule.function, call.argument_types, follow_rule=False)
-            op = flat_function(
-                body, symbol, call.argument_types, keep_value=False, seen_by_enzyme=False
-            )
+            call = attached[symbol] = find_call(symbol)
+            text = _linked(text, _rule(call))
             # Two rules may bring the same Numba function: each keeps its own.
-            bodies = _linked(bodies, private(link([body], [op]), keep=(symbol,)))
-            text = _linked(text, private(_rule(call, body, skip_primal), keep=()))
+            bodies = _linked(bodies, private(_body(call, symbol), keep=(symbol,)))
     text = _mark_symbols(_declare(text, attached))
     text = private(text, keep=())
     names = tuple(sorted({call.rule.name for call in attached.values()}))
@@ -105,19 +101,20 @@ def _linked(text: str, more: str) -> str:
     return str(module)
 
 
-def _opaque_calls(text: str) -> set[str]:
-    return set(re.findall(rf"@({PREFIX}\w+?_[0-9a-f]{{12}})\b", text))
+def _body(call: RuledCall, symbol: str) -> str:
+    """A module that defines an opaque function."""
+    body = compile_raw(call.rule.function, call.argument_types, follow_rule=False)
+    op = flat_function(body, symbol, call.argument_types, keep_value=False, seen_by_enzyme=False)
+    return link([body], [op])
 
 
-def _rule(call: RuledCall, body: Any, skip_primal: bool) -> str:
+def _rule(call: RuledCall) -> str:
     """A module that registers the rule of one opaque function with Enzyme."""
     if isinstance(call.rule, LinearRule):
-        compiled, shims = linear_shims(call, body, skip_primal)
-    elif isinstance(call.rule, CustomRule):
-        compiled, shims = custom_shims(call, body)
-    else:
-        raise TypeError(f"no way to attach a {type(call.rule).__name__}")
-    return link(compiled, shims)
+        return private(linear_rule(call), keep=())
+    if isinstance(call.rule, CustomRule):
+        return private(custom_rule(call), keep=())
+    raise TypeError(f"no way to attach a {type(call.rule).__name__}")
 
 
 def _declare(text: str, attached: dict[str, RuledCall]) -> str:

@@ -139,11 +139,7 @@ def _request(prepared: Prepared, question: Question) -> Request:
             prepared.lowered.leaves, flat, effects.writes, strict=True
         )
     )
-    has_constants = any(
-        leaf.can_vary and not varies
-        for leaf, varies in zip(prepared.lowered.leaves, varying, strict=True)
-    )
-    return Request(question.mode, varying, effects.mixes_pointers and has_constants)
+    return Request(question.mode, varying, effects.mixes_pointers)
 
 
 def _make(function: Any, question: Question) -> Program:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from dataclasses import dataclass
+import itertools
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from enzyme_rules import Rule
+from enzyme_rules import LinearRule, Rule
 
 from ._abi import leaves, unpack
 
-PREFIX = "ruled_"
+_SKIP = "_unrun"
+_SYMBOL = re.compile(rf"@(ruled_\w+?_[0-9a-f]{{12}}(?:{_SKIP})?)\b")
 
 
 @dataclass(frozen=True)
@@ -32,23 +35,93 @@ class RuledCall:
         Name of the opaque function in the IR.
     rule : enzyme_rules.Rule
     argument_types : tuple of numba types
+    skip_primal : bool
+        Whether the forward pass leaves it out, as it may where all that varies enters linearly.
     """
 
     symbol: str
     rule: Rule
     argument_types: tuple[types.Type, ...]
+    skip_primal: bool = False
+
+    @property
+    def op(self) -> str:
+        """Name of the function that is run, where it is run."""
+        return self.symbol.removesuffix(_SKIP)
 
 
 ruled_calls: dict[str, RuledCall] = {}
-"""Every opaque function named so far. Names are unique, so entries never change."""
+"""Every opaque function named so far. An entry changes only when its function gets another rule."""
+
+
+def opaque_calls(ir: str) -> set[str]:
+    """The names of opaque functions in a module."""
+    return set(_SYMBOL.findall(ir))
+
+
+def find_call(symbol: str) -> RuledCall:
+    """The rule and the argument types behind a name."""
+    call = ruled_calls[symbol.removesuffix(_SKIP)]
+    if symbol.endswith(_SKIP) and isinstance(call.rule, LinearRule):
+        return replace(call, symbol=symbol, skip_primal=True)
+    return replace(call, symbol=symbol)
+
+
+def without_primal(ir: str) -> str:
+    """The module with every opaque call under the name whose forward pass does nothing.
+
+    Right where all that varies enters linearly: the derivative then needs no value.
+    """
+    return _SYMBOL.sub(lambda found: f"@{found[1].removesuffix(_SKIP)}{_SKIP}", ir)
+
+
+_SHADOWED = "ruled_pointer"
+_CALL = re.compile(r"^( *)((?:tail )?call void @ruled_\w+)\((.*?)\)([^)]*)$", re.M)
+
+
+def always_shadowed(ir: str) -> str:
+    """The module with no argument of an opaque call provably constant, for forward mode.
+
+    There Enzyme does not find the rule of a call that has a constant pointer among its arguments
+    ("No forward mode derivative found"; reverse mode finds it). What comes out of a function that it
+    is told to take for active has a shadow: that of a constant is the pointer itself, as in reverse
+    mode. Remove this when Enzyme finds such rules.
+    """
+    count = 0
+
+    def shadowed(found: re.Match[str]) -> str:
+        nonlocal count
+        indent, call, arguments, rest = found.groups()
+        lines, passed = [], []
+        for argument in arguments.split(", "):
+            if argument.startswith("ptr "):
+                name = f"%{_SHADOWED}.{count}"
+                count += 1
+                lines.append(f"{indent}{name} = call ptr @{_SHADOWED}({argument})\n")
+                argument = f"ptr {name}"
+            passed.append(argument)
+        return f"{''.join(lines)}{indent}{call}({', '.join(passed)}){rest}"
+
+    text = _CALL.sub(shadowed, ir)
+    if not count:
+        return ir
+    # optnone, or LLVM would see through it before Enzyme does.
+    attributes = 'noinline optnone nounwind "enzyme_active_val"'
+    return f"{text}\ndefine internal ptr @{_SHADOWED}(ptr %p) {attributes} {{\n  ret ptr %p\n}}\n"
 
 
 def _name(rule: Rule, argument_types: tuple[types.Type, ...]) -> str:
-    # Short, because LLVM cuts local value names at 1,024 characters, and a pure function of the
-    # program, because the IR is part of a cache key.
+    # Short, because LLVM cuts local value names at 1,024 characters.
     function = rule.function.py_func
     text = f"{function.__module__}.{function.__qualname__}{argument_types}"
-    return f"{PREFIX}{function.__name__}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    for attempt in itertools.count():
+        digest = hashlib.sha256(f"{text}{attempt or ''}".encode()).hexdigest()[:12]
+        symbol = f"ruled_{function.__name__}_{digest}"
+        known = ruled_calls.get(symbol)
+        # Functions made by one factory share their qualified name.
+        if known is None or known.rule.function is rule.function:
+            return symbol
+    raise AssertionError("unreachable")
 
 
 def make_call_stub(rule: Rule) -> Any:
@@ -59,9 +132,9 @@ def make_call_stub(rule: Rule) -> Any:
         argument_types = tuple(args.types)
         flat = [leaf.llvm_type for ty in argument_types for leaf in leaves(ty)]
         call = RuledCall(_name(rule, argument_types), rule, argument_types)
+        ruled_calls[call.symbol] = call
 
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            ruled_calls[call.symbol] = call
             declaration = builder.module.globals.get(call.symbol)
             if declaration is None:
                 function_type = ir.FunctionType(ir.VoidType(), flat)

@@ -14,8 +14,8 @@ from numba import njit
 from numba.core import types
 
 from ._abi import I64, POINTER, Leaf, leaves, pack
-from ._lower import compile_raw, count_error, flat_function
-from ._rule_calls import RuledCall
+from ._lower import compile_raw, count_error, flat_function, link
+from ._rule_calls import RuledCall, without_primal
 
 VOID = ir.VoidType()
 I32 = ir.IntType(32)
@@ -36,27 +36,29 @@ def types_with_shadows(argument_types: tuple[types.Type, ...]) -> tuple[types.Ty
     return tuple(t for ty in argument_types for t in ((ty, ty) if has_shadow(ty) else (ty,)))
 
 
-def linear_shims(call: RuledCall, body: Any, skip_primal: bool) -> tuple[list[Any], list[Any]]:
-    """Shims of a `LinearRule`: (Numba functions they call, modules that define them)."""
+def linear_rule(call: RuledCall) -> str:
+    """The module that registers a `LinearRule`."""
     rule, argument_types = call.rule, call.argument_types
-    compiled, modules = [], []
+    compiled, modules, derived = [], [], []
     clear = f"{call.symbol}_clear"
     output_type = (argument_types[rule.output],)
     compiled.append(compile_raw(_clear, output_type))
     modules.append(flat_function(compiled[-1], clear, output_type, keep_value=False))
-    adjoint = f"{call.symbol}_adjoint"
     if rule.adjoint is not None:
+        adjoint = f"{call.symbol}_adjoint"
         compiled.append(compile_raw(rule.adjoint, argument_types))
         modules.append(flat_function(compiled[-1], adjoint, argument_types, keep_value=False))
     else:
-        # Enzyme differentiates a second copy, under a name that carries no rule.
-        compiled.append(body)
-        modules.append(flat_function(body, f"{call.symbol}_body", argument_types, keep_value=False))
-    modules.append(_linear_module(call, skip_primal, body.target_context))
-    return compiled, modules
+        # Enzyme differentiates a second copy, under a name that carries no rule. No value inside it
+        # is needed, so the functions with rules that it calls need not be run forwards.
+        body = compile_raw(rule.function, argument_types, follow_rule=False)
+        copy = flat_function(body, f"{call.symbol}_body", argument_types, keep_value=False)
+        derived.append(without_primal(link([body], [copy])))
+    modules.append(_linear_module(call, compiled[0].target_context))
+    return link(compiled, [*derived, *modules])
 
 
-def _linear_module(call: RuledCall, skip_primal: bool, context: Any) -> Any:
+def _linear_module(call: RuledCall, context: Any) -> Any:
     rule = call.rule
     module = context.create_module(f"rule of {call.symbol}")
     shim = _Shims(call, module)
@@ -74,7 +76,7 @@ def _linear_module(call: RuledCall, skip_primal: bool, context: Any) -> Any:
     ]
 
     builder, primal, shadow = shim.start("augmented", POINTER)
-    if not skip_primal:
+    if not call.skip_primal:
         builder.call(shim.op, primal)
     builder.ret(ir.Constant(POINTER, None))
 
@@ -115,7 +117,7 @@ def _linear_module(call: RuledCall, skip_primal: bool, context: Any) -> Any:
 
     builder, primal, shadow = shim.start("forward", VOID)
     check_constants(builder, primal, shadow)
-    if not skip_primal:
+    if not call.skip_primal:
         builder.call(shim.op, primal)
     with builder.if_then(builder.icmp_unsigned("!=", primal[y], shadow[y])):
         varies = builder.icmp_unsigned("!=", primal[x], shadow[x])
@@ -129,15 +131,14 @@ def _linear_module(call: RuledCall, skip_primal: bool, context: Any) -> Any:
     return module
 
 
-def custom_shims(call: RuledCall, body: Any) -> tuple[list[Any], list[Any]]:
-    """Shims of a `CustomRule`: (Numba functions they call, modules that define them)."""
+def custom_rule(call: RuledCall) -> str:
+    """The module that registers a `CustomRule`."""
     rule = call.rule
-    context = body.target_context
+    shadowed = types_with_shadows(call.argument_types)
+    augmented = compile_raw(rule.augmented_primal, shadowed)
+    context = augmented.target_context
     module = context.create_module(f"rule of {call.symbol}")
     shim = _Shims(call, module)
-    shadowed = types_with_shadows(call.argument_types)
-
-    augmented = compile_raw(rule.augmented_primal, shadowed)
     tape_type = augmented.signature.return_type
     builder, primal, shadow = shim.start("augmented", POINTER)
     tape = shim.call_numba(builder, augmented, primal, shadow)
@@ -168,7 +169,7 @@ def custom_shims(call: RuledCall, body: Any) -> tuple[list[Any], list[Any]]:
         builder.ret_void()
         compiled.append(forward)
     shim.register(forward=rule.forward is not None)
-    return compiled, [module]
+    return link(compiled, [module])
 
 
 class _Shims:
@@ -183,7 +184,11 @@ class _Shims:
         self.first_leaf = [0]
         for group in per_argument:
             self.first_leaf.append(self.first_leaf[-1] + len(group))
-        self.op = ir.Function(module, ir.FunctionType(VOID, self.types), call.symbol)
+        function_type = ir.FunctionType(VOID, self.types)
+        self.op = ir.Function(module, function_type, call.op)
+        # What the rule is registered for. Where the forward pass is left out it has its own name.
+        skip = call.symbol != call.op
+        self.registered = ir.Function(module, function_type, call.symbol) if skip else self.op
 
     def name(self, part: str) -> str:
         return f"{self.call.symbol}_{part}"
@@ -278,7 +283,7 @@ class _Shims:
             self._register("derivative", ["forward"])
 
     def _register(self, kind: str, parts: list[str]) -> None:
-        functions = [self.op, *(self.module.globals[self.name(part)] for part in parts)]
+        functions = [self.registered, *(self.module.globals[self.name(part)] for part in parts)]
         array_type = ir.ArrayType(POINTER, len(functions))
         name = f"__enzyme_register_{kind}_{self.call.symbol}"
         variable = ir.GlobalVariable(self.module, array_type, name)

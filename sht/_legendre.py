@@ -29,6 +29,7 @@ from enzyme_rules import LinearRule, register
 from ._simd import (
     LANES,
     RINGS,
+    aligned_zeros,
     load_block,
     load_vector,
     splat_rings,
@@ -99,11 +100,11 @@ def make_tables(
         lmax,
         mmax,
         starts,
-        np.zeros(starts[-1] * LANES),
+        aligned_zeros(starts[-1] * LANES),
         np.zeros((mmax + 1) * (2 * lmax + 2 - mmax) // 2),
         x,
         np.zeros((ngroups, ntiles), np.int64),
-        np.zeros((ngroups, ntiles, 2 * BLOCK)),
+        aligned_zeros((ngroups, ntiles, 2 * BLOCK)),
     )
     _fill_recurrence(tables)
     _fill_seeds(tables, sine, len(cos_theta))

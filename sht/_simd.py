@@ -13,6 +13,7 @@ import operator
 from typing import Any
 
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
@@ -27,6 +28,14 @@ RINGS = 4 if _WIDE else 2
 _VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 _BLOCK = ir.ArrayType(_VECTOR, RINGS)
 _FLAGS = ("contract",)
+
+
+def aligned_zeros(shape: Any, dtype: Any = np.float64) -> np.ndarray:
+    """Zeros that begin on a cache line, so that no vector lies across two of them."""
+    count = int(np.prod(shape))
+    buffer = np.zeros(count * np.dtype(dtype).itemsize + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    return buffer[start : start + count * np.dtype(dtype).itemsize].view(dtype).reshape(shape)
 
 
 class Vector(types.Type):

@@ -10,7 +10,7 @@ from enzyme_rules.fftw import RealFFT, fft_scratch, plan_real_fft
 
 from ._kernels import Scratch, analysis_into, synthesis_into
 from ._legendre import PHASES, LegendreTables, make_tables
-from ._simd import LANES, RINGS
+from ._simd import LANES, RINGS, aligned_zeros
 from ._spectrum import check_truncation, ncoef
 from .grids import RingGrid
 
@@ -41,8 +41,8 @@ class Transform(_Plan):
         ntiles = self.legendre.first.shape[1]
         row = max(ngroups * LANES, self.fft.n // 2 + 1)
         return Scratch(
-            np.zeros(2 * LANES * self.legendre.starts[-1]),
-            np.zeros(min(self.block, ntiles) * ngroups * PHASES),
-            np.zeros(row, np.complex128),
+            aligned_zeros(2 * LANES * self.legendre.starts[-1]),
+            aligned_zeros(min(self.block, ntiles) * ngroups * PHASES),
+            aligned_zeros(row, np.complex128),
             fft_scratch(self.fft),
         )

@@ -151,10 +151,11 @@ square(1.0)  # compiled before any gradient is asked for
 
 @numba.njit
 def nested(x):
+    offset = x[0]
+
     def inner(v):
         return square(v) + offset
 
-    offset = x[0]
     total = 0.0
     for v in x:
         total += inner(v) * square(v)

@@ -1,0 +1,111 @@
+"""Whether some pointer of a program may lead to one object or to another, read off its LLVM IR."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_NAME = r"[%@](?:\"[^\"]*\"|[\w.$-]+)"
+_DEFINITION = re.compile(rf"^  (%(?:\"[^\"]*\"|[\w.$-]+)) = (.*)$")
+_STORE = re.compile(rf"^  store ptr (\S+), ptr ({_NAME})")
+_POINTER = re.compile(rf"\bptr (?:\w+(?:\([^)]*\))? )*({_NAME})")
+_GEP = re.compile(r"^getelementptr [^%@]*")
+_PHI = re.compile(rf"\[ ({_NAME}|null|undef|poison|[^,\]]*), ")
+_NOTHING = ("null", "undef", "poison", "zeroinitializer")
+# Calls that keep nothing of the pointers they get, and put no pointer anywhere.
+_HARMLESS = re.compile(r"@(?:llvm\.(?:lifetime|memset|assume|dbg)|numba_attempt_nocopy_reshape)")
+# Shapes and indices: no derivative passes through them.
+_INTEGERS = re.compile(r"alloca (?:\[\d+ x )?i64\b")
+_AGGREGATE = re.compile(r"^(?:phi|load|select i1 [^,]+,) [\[{<][^=]*\bptr\b")
+
+
+def mixes_pointers(text: str) -> bool:
+    """Whether a pointer in the module may lead to more than one argument, global or allocation.
+
+    Parameters
+    ----------
+    text : str
+        Optimised LLVM IR. Where it cannot be told, the answer is True.
+    """
+    allocators = set(re.findall(r"^declare [^@\n]*\bnoalias\b[^@\n]*(@\w+)\(", text, re.M))
+    return any(_Function(body, allocators).mixes() for body in _functions(text))
+
+
+def _functions(text: str) -> Iterator[str]:
+    for part in re.split(r"^define ", text, flags=re.M)[1:]:
+        yield part[: part.index("\n}")]
+
+
+class _Function:
+    """The definitions of one function, by name."""
+
+    def __init__(self, text: str, allocators: set[str]) -> None:
+        self.allocators = allocators
+        self.made: dict[str, str] = {}
+        self.stored: list[tuple[str, str]] = []
+        self.loading: set[str] = set()
+        self.escaped: set[str] = set()
+        for line in text.splitlines():
+            if found := _DEFINITION.match(line):
+                self.made[found[1]] = found[2]
+            elif found := _STORE.match(line):
+                self.stored.append((found[1], found[2]))
+            called = re.search(rf"\b(?:call|invoke)\b.*?({_NAME})\((.*)", line)
+            if called and not _HARMLESS.match(called[1]):
+                self.escaped |= set(_POINTER.findall(called[2]))
+
+    def mixes(self) -> bool:
+        for name, operation in self.made.items():
+            if _AGGREGATE.match(operation):
+                return True
+            chosen = operation.startswith(("phi ptr", "load ptr")) or re.match(
+                r"select i1 [^,]+, ptr|inttoptr|extractelement .*\bptr\b", operation
+            )
+            if chosen and len(self.objects(name, set())) > 1:
+                return True
+        return False
+
+    def objects(self, name: str, seen: set[str]) -> set[str]:
+        """What a pointer may lead to. Two entries where it could be anything."""
+        if name in seen or name in _NOTHING:
+            return set()
+        seen.add(name)
+        operation = self.made.get(name)
+        if operation is None:  # a parameter, a global, a constant expression
+            return {name}
+        if operation.startswith("getelementptr"):
+            base = _POINTER.search(operation)
+            return self.objects(base[1], seen) if base else {name, "anything"}
+        if operation.startswith("phi ptr"):
+            return self._all(_PHI.findall(operation), seen)
+        if operation.startswith("select"):
+            return self._all(re.findall(r", ptr ([^\s,]+)", operation), seen)
+        if operation.startswith("load ptr"):
+            return self._loaded(operation, seen)
+        if operation.startswith(("freeze ptr", "bitcast ptr", "addrspacecast ptr")):
+            return self.objects(operation.split()[2].rstrip(","), seen)
+        called = re.match(rf"(?:\w+ )?call [^@]*?({_NAME})\(", operation)
+        if _INTEGERS.match(operation):
+            return set()
+        if operation.startswith("alloca") or (called and called[1] in self.allocators):
+            return {name}
+        return {name, "anything"}
+
+    def _all(self, names: list[str], seen: set[str]) -> set[str]:
+        return set().union(*(self.objects(name, seen) for name in names))
+
+    def _loaded(self, operation: str, seen: set[str]) -> set[str]:
+        """What was stored in the local variable that a pointer is loaded from."""
+        if operation in self.loading:
+            return set()
+        self.loading.add(operation)
+        try:
+            places = self.objects(_POINTER.findall(operation)[-1], set())
+            place = next(iter(places), "")
+            local = len(places) == 1 and self.made.get(place, "").startswith("alloca")
+            if not local or any(place in self.objects(name, set()) for name in self.escaped):
+                return {operation, "anything"}
+            stored = [v for v, into in self.stored if place in self.objects(into, set())]
+            return self._all(stored, seen)
+        finally:
+            self.loading.discard(operation)
