@@ -34,7 +34,7 @@ class Scratch(NamedTuple):
     fft: np.ndarray
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", nogil=True)
 def synthesis_into(field, a, t, scratch):
     """Coefficients to grid points, for use inside ``@njit`` code; see `Transform.synthesis`.
 
@@ -54,8 +54,7 @@ def synthesis_into(field, a, t, scratch):
     """
     pack_coefficients_into(scratch.coef, a, t)
     tables = t.legendre
-    ntiles = tables.first.shape[1]
-    ngroups = len(tables.starts) - 1
+    ngroups, ntiles = tables.first.shape
     size = ngroups * PHASES
     for begin in range(0, ntiles, t.block):
         end = min(begin + t.block, ntiles)
@@ -76,7 +75,7 @@ def synthesis_into(field, a, t, scratch):
             tile_to_rings(field, scratch.phases[k : k + size], tile, t, scratch)
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", nogil=True)
 def analysis_into(a, field, t, scratch):
     """Grid points to coefficients, for use inside ``@njit`` code; see `Transform.analysis`.
 
@@ -95,8 +94,7 @@ def analysis_into(a, field, t, scratch):
     Real-linear in `field`; a rule makes its derivative the transposed map, without a tape.
     """
     tables = t.legendre
-    ntiles = tables.first.shape[1]
-    ngroups = len(tables.starts) - 1
+    ngroups, ntiles = tables.first.shape
     size = ngroups * PHASES
     scratch.coef[:] = 0.0
     for begin in range(0, ntiles, t.block):

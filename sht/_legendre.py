@@ -77,6 +77,16 @@ class LegendreTables(NamedTuple):
     first: np.ndarray
     seeds: np.ndarray
 
+    @property
+    def ngroups(self) -> int:
+        """Number of groups of orders."""
+        return self.first.shape[0]
+
+    @property
+    def ntiles(self) -> int:
+        """Number of tiles of northern rings."""
+        return self.first.shape[1]
+
 
 def make_tables(
     lmax: int, mmax: int, cos_theta: np.ndarray, sin_theta: np.ndarray

@@ -1,0 +1,94 @@
+"""Checks of the arrays that the maps of a transform take and fill."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def as_batch(
+    call: str, given: ArrayLike, shape: tuple[int, ...], dtype: Any
+) -> tuple[NDArray, tuple[int, ...]]:
+    """An input as a contiguous batch, and its leading axes.
+
+    Parameters
+    ----------
+    call : str
+        For messages.
+    given : array_like
+        What the user passed: ``(..., *shape)`` of this dtype, with any strides.
+    shape, dtype
+        Of one field.
+
+    Returns
+    -------
+    (count, *shape) array, tuple of int
+
+    Raises
+    ------
+    TypeError
+        Another dtype.
+    ValueError
+        Another shape.
+    """
+    array = np.asarray(given)
+    if array.dtype != dtype:
+        raise TypeError(
+            f"`{call}` needs dtype {np.dtype(dtype)}. Got {array.dtype}. {_cast_hint(array, dtype)}"
+        )
+    if array.shape[-len(shape) :] != shape or array.ndim < len(shape):
+        raise ValueError(
+            f"`{call}` needs shape {_shown(shape)}. Got {array.shape}. {_shape_hint(array, shape)}".rstrip()
+        )
+    leading = array.shape[: array.ndim - len(shape)]
+    return np.ascontiguousarray(array).reshape(-1, *shape), leading
+
+
+def check_out(
+    call: str, out: Any, shape: tuple[int, ...], dtype: Any, given: NDArray
+) -> None:
+    """Check that a result can be written into `out`.
+
+    Raises
+    ------
+    TypeError
+        Not an array of this dtype.
+    ValueError
+        Another shape, read-only, or overlapping the input.
+    """
+    call = call.replace(")", ", out)")
+    if not isinstance(out, np.ndarray) or out.dtype != dtype:
+        got = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
+        raise TypeError(
+            f"`{call}` needs `out` to be a {np.dtype(dtype)} array. Got {got}. "
+            f"Make it with `np.empty({shape}, np.{np.dtype(dtype)})`."
+        )
+    if out.shape != shape:
+        raise ValueError(f"`{call}` needs `out` of shape {shape}. Got {out.shape}.")
+    if not out.flags.writeable:
+        raise ValueError(f"`{call}` writes into `out`. Got a read-only array. Pass `out.copy()`.")
+    if np.shares_memory(out, given):
+        raise ValueError(
+            f"`{call}` needs `out` apart from the input. Got arrays that share memory. "
+            f"Leave `out` out, or pass another array."
+        )
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return f"(..., {', '.join(map(str, shape))})"
+
+
+def _cast_hint(array: NDArray, dtype: Any) -> str:
+    if np.can_cast(array.dtype, dtype, "same_kind"):
+        return f"Convert it: `.astype(np.{np.dtype(dtype)})`."
+    return "Fields are real, coefficients complex."
+
+
+def _shape_hint(array: NDArray, shape: tuple[int, ...]) -> str:
+    if len(shape) == 2 and array.shape[-2:] == shape[::-1]:
+        return "Longitude comes last: pass `field.swapaxes(-1, -2)`."
+    if len(shape) == 1:
+        return "Coefficients are packed, m-major, as in healpy: see `sht.lm_index`."
+    return ""
