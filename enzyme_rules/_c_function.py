@@ -12,17 +12,18 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-_TYPES: dict[Any, tuple[types.Type, ir.Type]] = {
-    ctypes.c_double: (types.float64, ir.DoubleType()),
-    ctypes.c_float: (types.float32, ir.FloatType()),
-    ctypes.c_int64: (types.int64, ir.IntType(64)),
-    ctypes.c_int32: (types.int32, ir.IntType(32)),
-    ctypes.c_void_p: (types.voidptr, ir.IntType(8).as_pointer()),
+_TYPES: dict[str, tuple[types.Type, ir.Type]] = {
+    "c_double": (types.float64, ir.DoubleType()),
+    "c_float": (types.float32, ir.FloatType()),
+    "c_int64": (types.int64, ir.IntType(64)),
+    "c_int32": (types.int32, ir.IntType(32)),
+    "c_void_p": (types.voidptr, ir.IntType(8).as_pointer()),
 }
-_BY_NAME = {ctype.__name__: both for ctype, both in _TYPES.items()}
+# c_int64 is another name of c_long, or of c_longlong: what it calls itself would confuse.
+_NAMES = {getattr(ctypes, name): name for name in _TYPES}
 
-# Address and owner of every function named so far. A callback that ctypes made from a Python function
-# is gone with the object, so the object is kept.
+# Address and owner of every function named so far. A callback that ctypes made from a Python
+# function is gone with the object, so the object is kept.
 _named: dict[str, tuple[int, Any]] = {}
 _lock = threading.Lock()
 
@@ -30,8 +31,8 @@ _lock = threading.Lock()
 def c_function(symbol: str, address: Any, *parameters: Any, returns: Any = None) -> Any:
     """Make a C function callable from ``@njit`` code, under a fixed name.
 
-    Numba can call a ctypes function too, but writes its address into the code: such code is of no use
-    to another process, and Enzyme can say nothing better of it than a number.
+    Numba can call a ctypes function too, but writes its address into the code: such code is of no
+    use to another process, and Enzyme can say nothing better of it than a number.
 
     Parameters
     ----------
@@ -71,8 +72,8 @@ def c_function(symbol: str, address: Any, *parameters: Any, returns: Any = None)
     """
     call = f"c_function({symbol!r}, ...)"
     for given in (*parameters, *([] if returns is None else [returns])):
-        if given not in _TYPES:
-            known = ", ".join(_BY_NAME)
+        if given not in _NAMES:
+            known = ", ".join(_TYPES)
             raise TypeError(f"`{call}` takes and returns ctypes' {known}. Got {given!r}.")
     place = address if isinstance(address, int) else ctypes.cast(address, ctypes.c_void_p).value
     if not place:
@@ -80,18 +81,18 @@ def c_function(symbol: str, address: Any, *parameters: Any, returns: Any = None)
     with _lock:
         if symbol in _named and _named[symbol][0] != place:
             raise ValueError(
-                f"`{call}` needs a name of its own: compiled code finds the function by it. Got the name "
-                f"of the function at {_named[symbol][0]:#x} for the one at {place:#x}."
+                f"`{call}` needs a name of its own: compiled code finds the function by it. Got "
+                f"the name of the function at {_named[symbol][0]:#x} for the one at {place:#x}."
             )
         _named[symbol] = place, address
         llvm.add_symbol(symbol, place)
     return intrinsic(
-        _definition(symbol, tuple(p.__name__ for p in parameters), returns and returns.__name__)
+        _definition(symbol, tuple(_NAMES[p] for p in parameters), returns and _NAMES[returns])
     )
 
 
 def _definition(symbol: str, parameters: tuple[str, ...], returns: str | None) -> Any:
-    # All that tells one function from another is in the closure, as text: it is part of a cache key.
+    # All that tells one function from another is in the closure, as text: part of a cache key.
     def define(typing_context: Any, *given: types.Type) -> Any:
         if len(given) != len(parameters):
             raise TypeError(
@@ -111,10 +112,10 @@ def _definition(symbol: str, parameters: tuple[str, ...], returns: str | None) -
 def _lower_call(
     symbol: str, parameters: tuple[str, ...], returns: str | None, given: tuple[types.Type, ...]
 ) -> Any:
-    wanted = [_BY_NAME[p] for p in parameters]
+    wanted = [_TYPES[p] for p in parameters]
     for position, (ty, (numba_type, _)) in enumerate(zip(given, wanted, strict=True)):
         _check_argument(symbol, position, parameters[position], numba_type, ty)
-    numba_result, llvm_result = _BY_NAME[returns] if returns else (types.void, ir.VoidType())
+    numba_result, llvm_result = _TYPES[returns] if returns else (types.void, ir.VoidType())
 
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         function = builder.module.globals.get(symbol)

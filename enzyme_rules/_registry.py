@@ -29,6 +29,19 @@ def register(rule: Rule | Inactive | AllocationRule) -> Any:
     ------
     TypeError
         Not a rule.
+
+    Examples
+    --------
+    >>> import numba
+    >>> from enzyme_rules import LinearRule, find_rule
+    >>> @numba.njit
+    ... def negate_into(y, x):
+    ...     y[:] = -x
+    >>> rule = LinearRule(negate_into)
+    >>> negate_into is register(rule)
+    True
+    >>> find_rule(negate_into) is rule
+    True
     """
     global _generation
     with _lock:
@@ -40,8 +53,8 @@ def register(rule: Rule | Inactive | AllocationRule) -> Any:
             _symbols[rule.symbol] = rule
             return rule.symbol
     raise TypeError(
-        f"`enzyme_rules.register(rule)` needs a LinearRule, CustomRule, Inactive or AllocationRule. "
-        f"Got {type(rule).__name__}."
+        f"`enzyme_rules.register(rule)` needs a LinearRule, CustomRule, Inactive or "
+        f"AllocationRule. Got {type(rule).__name__}."
     )
 
 

@@ -15,7 +15,7 @@ class Rule:
     Everywhere below the *arguments with shadows* are the function's own arguments in order, each
     floating-point or complex array followed by its shadow: ``(y, x, n)`` becomes
     ``(y, dy, x, dx, n)``. The shadow of an array that does not vary **is** that array: ask
-    ``dx is not x`` before writing into it.
+    ``dx is not x`` before using it.
     """
 
     function: Any
@@ -28,7 +28,7 @@ class Rule:
         return self.function.py_func.__name__
 
     def access(self, argument: int) -> str:
-        """What the function may do to an array argument: "readonly", "writeonly", or "" for both."""
+        """What the function may do to an array: "readonly", "writeonly", or "" for both."""
         del argument
         return ""
 
@@ -38,8 +38,8 @@ class LinearRule(Rule):
     """The function computes ``output = A(input)`` (or ``output += A(input)``), A real-linear.
 
     A may depend on the other arguments, which are constants. The reverse rule is
-    ``input_shadow += Aᵀ(output_shadow)`` and then, unless the function accumulates, clears exactly the
-    array that was passed as output. Nothing is kept from the forward pass.
+    ``input_shadow += Aᵀ(output_shadow)`` and then, unless the function accumulates, clears exactly
+    the array that was passed as output. Nothing is kept from the forward pass.
 
     Parameters
     ----------
@@ -49,10 +49,19 @@ class LinearRule(Rule):
         ``adjoint(*arguments)``, with the output's and the input's shadow in the place of output and
         input: **adds** Aᵀ(output) to the input. Without it Enzyme differentiates `function`, alone:
         it then recomputes what depends on the constants, instead of keeping it.
+    terms : njit function, optional
+        ``terms(*arguments)`` adds to the output what `function` computes, by calls of functions
+        with a LinearRule that accumulates, and nothing else that writes to output or input. The
+        order of a sum is of no consequence, so the adjoint is the same calls in the same order,
+        each transposed: what the terms derive from constants on the way (a recurrence) is derived
+        again, not kept.
     output, input : int
         Which arguments these are. By our naming convention a kernel takes its output first.
     scratch : tuple of int
-        Arguments that the function uses as work space. What they hold is of no consequence.
+        Arguments that the function uses as work space. What they hold between calls is of no
+        consequence. Without `adjoint` nothing that depends on the input may go through them.
+    state : tuple of int
+        Arguments that the function reads and advances, and that depend on constants alone.
     accumulates : bool
         Whether the function adds to its output instead of overwriting it.
 
@@ -61,19 +70,36 @@ class LinearRule(Rule):
     The inner product is the real one, Re Σ conj(x) y, for complex arrays too.
 
     A gradient that varies one of the constants is an error when it is called: its share of the
-    derivative would be missing.
+    derivative would be missing. Integer arrays among them must stay as they are until the gradient
+    is computed.
+
+    Examples
+    --------
+    >>> import numba, numpy as np
+    >>> from enzyme_rules import register
+    >>> @numba.njit
+    ... def mean_into(y, x):
+    ...     y[0] = x.mean()
+    >>> @numba.njit
+    ... def mean_adjoint(dy, dx):
+    ...     dx += dy[0] / dx.size
+    >>> _ = register(LinearRule(mean_into, adjoint=mean_adjoint))
     """
 
     adjoint: Any = None
+    terms: Any = None
     output: int = 0
     input: int = 1
     scratch: tuple[int, ...] = ()
+    state: tuple[int, ...] = ()
     accumulates: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.adjoint is not None:
             _require_njit(self, "adjoint", self.adjoint)
+        if self.terms is not None:
+            _require_njit(self, "terms", self.terms)
         if self.output == self.input:
             raise ValueError(
                 f"`LinearRule({self.name})` needs two arguments, the output and the input. "
@@ -83,7 +109,7 @@ class LinearRule(Rule):
     def access(self, argument: int) -> str:
         if argument == self.output:
             return "" if self.accumulates else "writeonly"
-        return "" if argument in self.scratch else "readonly"
+        return "" if argument in (*self.scratch, *self.state) else "readonly"
 
 
 @dataclass(frozen=True)
@@ -95,14 +121,43 @@ class CustomRule(Rule):
     function : njit function
         Called with arrays, integers and tuples of these; returns nothing.
     augmented_primal : njit function
-        Takes the arguments with shadows; does what `function` does, and returns what `reverse` needs
-        to be remembered: a one-dimensional array of its own, or nothing.
+        Takes the arguments with shadows; does what `function` does, and returns what `reverse` is
+        to remember: a contiguous one-dimensional array, or nothing.
     reverse : njit function
         Takes the arguments with shadows and, if `augmented_primal` returns an array, that array.
-        Adds to the shadows of what was read, then clears the shadows of what was overwritten.
+        Adds to the shadows of what was read, then clears the shadows of what was overwritten. The
+        arrays themselves may hold anything by then.
     forward : njit function, optional
         Takes the arguments with shadows; does what `function` does and writes tangents of what it
         writes. Without it forward mode is refused.
+
+    Notes
+    -----
+    ``scripts/example_rule.py`` writes one, step by step.
+
+    Examples
+    --------
+    >>> import numba, numpy as np
+    >>> from enzyme_rules import register
+    >>> @numba.njit
+    ... def square_into(y, x):
+    ...     y[:] = x**2
+    >>> @numba.njit
+    ... def augmented(y, dy, x, dx):
+    ...     y[:] = x**2
+    ...     return x.copy()
+    >>> @numba.njit
+    ... def reverse(y, dy, x, dx, kept):
+    ...     if dy is y:
+    ...         return
+    ...     if dx is not x:
+    ...         for i in range(x.size):
+    ...             dx[i] += 2 * kept[i] * dy[i]
+    ...     dy[:] = 0
+    >>> rule = CustomRule(square_into, augmented_primal=augmented, reverse=reverse)
+    >>> rule.name
+    'square_into'
+    >>> _ = register(rule)
     """
 
     augmented_primal: Any = None
@@ -119,7 +174,21 @@ class CustomRule(Rule):
 
 @dataclass(frozen=True)
 class Inactive:
-    """The C function `symbol` neither reads nor writes anything that a derivative could pass through."""
+    """No derivative passes through the C function `symbol`: it prints, counts, or takes the time.
+
+    Parameters
+    ----------
+    symbol : str
+        Its name in the IR, as given to `c_function`.
+
+    Examples
+    --------
+    >>> from enzyme_rules import register, unregister
+    >>> rule = Inactive("report_progress")
+    >>> register(rule)
+    'report_progress'
+    >>> unregister(rule)
+    """
 
     symbol: str
 
@@ -136,6 +205,11 @@ class AllocationRule:
         The name of the C function that releases what it returned.
     size_argument : int
         Position of the argument that is the number of bytes.
+
+    Examples
+    --------
+    >>> AllocationRule("arena_allocate", free="arena_release", size_argument=1).free
+    'arena_release'
     """
 
     symbol: str

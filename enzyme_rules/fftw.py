@@ -1,7 +1,7 @@
-"""FFTW's real transforms as functions for ``@njit`` code, with their exact adjoints registered as rules.
+"""FFTW's real transforms as functions for ``@njit`` code, and their exact adjoints as rules.
 
-Both transforms are unnormalised: `rfft_into` is numpy's ``rfft``, `brfft_into` is n times ``irfft``.
-The library is the one inside pyfftw. Plans are made here, outside of what is differentiated; compiled
+Both transforms are unnormalised: `rfft_into` is numpy's ``rfft``, `brfft_into` is n ``irfft``. The
+library is the one inside pyfftw. Plans are made here, outside of what is differentiated; compiled
 code only executes them, which FFTW allows from many threads at once.
 """
 
@@ -69,7 +69,9 @@ def library() -> ctypes.CDLL:
     folders = (spec.submodule_search_locations or []) if spec else []
     found = [file for folder in folders for file in Path(folder).glob("pyfftw*.so")]
     if not found:
-        raise ImportError("FFTs need pyfftw, which holds FFTW. It is not installed: pip install pyfftw")
+        raise ImportError(
+            "FFTs need pyfftw, which holds FFTW. It is not installed: pip install pyfftw"
+        )
     loaded = ctypes.CDLL(str(found[0]))
     for prefix in ("fftw", "fftwf"):
         pointer, flags = ctypes.c_void_p, ctypes.c_uint
@@ -99,13 +101,14 @@ def plan_real_fft(n: int, dtype: Any = np.float64, effort: str = "estimate") -> 
     Raises
     ------
     ValueError
-        n < 1, or an unknown dtype or effort.
+        n is not an integer or < 1, or an unknown dtype or effort.
     """
     dtype = np.dtype(dtype)
-    if n < 1 or dtype not in (np.float64, np.float32) or effort not in _EFFORT:
+    whole = isinstance(n, (int, np.integer)) and n >= 1
+    if not whole or dtype not in (np.float64, np.float32) or effort not in _EFFORT:
         raise ValueError(
-            f"`plan_real_fft(n, dtype, effort)` needs n >= 1, float64 or float32, and an effort of "
-            f"{', '.join(_EFFORT)}. Got {n}, {dtype}, {effort!r}."
+            f"`plan_real_fft(n, dtype, effort)` needs an integer n >= 1, float64 or "
+            f"float32, and an effort of {', '.join(_EFFORT)}. Got {n}, {dtype}, {effort!r}."
         )
     # FFTW's planner is not thread-safe: one plan at a time. The lock is held around the cache, so
     # that two threads that ask for the same plan get the same one.
@@ -169,6 +172,27 @@ _r2c64, _r2c32 = _execute["r2c", 64], _execute["r2c", 32]
 _c2r64, _c2r32 = _execute["c2r", 64], _execute["c2r", 32]
 
 
+def _require_types(plan, values, spectrum, scratch): ...
+
+
+@overload(_require_types, inline="always")
+def _require_types_for(plan, values, spectrum, scratch):
+    # One real and one complex array, of the plan's precision: or FFTW reads what is not there.
+    wanted = plan.types[-1].dtype
+    real = isinstance(values, types.Array) and values.dtype == wanted
+    half = isinstance(spectrum, types.Array) and spectrum.dtype == types.Complex(
+        f"complex{2 * wanted.bitwidth}", wanted
+    )
+    work = isinstance(scratch, types.Array) and scratch.dtype == wanted
+    if not (real and half and work and values.ndim == spectrum.ndim == scratch.ndim == 1):
+        raise TypeError(
+            f"A real FFT planned for {wanted} needs one-dimensional arrays: {wanted} values, a "
+            f"complex{2 * wanted.bitwidth} spectrum, {wanted} scratch. Got {values}, {spectrum} "
+            f"and {scratch}. Make the plan for the dtype of the values: `plan_real_fft(n, dtype)`."
+        )
+    return lambda plan, values, spectrum, scratch: None
+
+
 def _run_r2c(plan, values, spectrum): ...
 
 
@@ -190,6 +214,18 @@ def _run_c2r_for(plan, spectrum, values):
 
 
 @njit(error_model="numpy")
+def _require_sizes(plan, values, spectrum, scratch):
+    # In the adjoints, too: a rule goes on after its first part has raised.
+    count = plan.n // 2 + 1
+    if values.size != plan.n or spectrum.size != count or scratch.size < 2 * count + plan.n:
+        raise ValueError(
+            "`rfft_into` and `brfft_into` need the plan's n values, n // 2 + 1 coefficients, and "
+            "the scratch of `fft_scratch(plan)`. Got arrays of other sizes. Make a plan for them, "
+            "or pass views of the plan's size."
+        )
+
+
+@njit(error_model="numpy")
 def rfft_into(spectrum, values, plan, scratch):
     """``spectrum[k] = Σ_i values[i] exp(-2πi k i / n)``, k = 0 … n // 2.
 
@@ -203,7 +239,14 @@ def rfft_into(spectrum, values, plan, scratch):
         Of length n and of this dtype.
     scratch : (2 (n // 2 + 1) + n,) float
         See `fft_scratch`. Used by the derivative.
+
+    Raises
+    ------
+    ValueError
+        The arrays do not have the plan's length.
     """
+    _require_types(plan, values, spectrum, scratch)
+    _require_sizes(plan, values, spectrum, scratch)
     if (values.ctypes.data | spectrum.ctypes.data) % _ALIGNMENT == 0:
         _run_r2c(plan.r2c, values, spectrum)
     else:
@@ -226,7 +269,14 @@ def brfft_into(values, spectrum, plan, scratch):
         Of length n and of this dtype.
     scratch : (2 (n // 2 + 1) + n,) float
         See `fft_scratch`. Used by the derivative.
+
+    Raises
+    ------
+    ValueError
+        The arrays do not have the plan's length.
     """
+    _require_types(plan, values, spectrum, scratch)
+    _require_sizes(plan, values, spectrum, scratch)
     if (values.ctypes.data | spectrum.ctypes.data) % _ALIGNMENT == 0:
         _run_c2r(plan.c2r, spectrum, values)
     else:
@@ -236,6 +286,7 @@ def brfft_into(values, spectrum, plan, scratch):
 @njit(error_model="numpy")
 def _rfft_adjoint(dspectrum, dvalues, plan, scratch):
     # values += brfft(dspectrum / s), which ignores the imaginary parts that are no freedom of ours
+    _require_sizes(plan, dvalues, dspectrum, scratch)
     count = plan.n // 2 + 1
     weighted = scratch[: 2 * count].view(dspectrum.dtype)
     result = scratch[2 * count : 2 * count + plan.n]
@@ -249,6 +300,7 @@ def _rfft_adjoint(dspectrum, dvalues, plan, scratch):
 @njit(error_model="numpy")
 def _brfft_adjoint(dvalues, dspectrum, plan, scratch):
     # spectrum += s * rfft(dvalues)
+    _require_sizes(plan, dvalues, dspectrum, scratch)
     count = plan.n // 2 + 1
     result = scratch[: 2 * count].view(dspectrum.dtype)
     rfft_into(result, dvalues, plan, scratch)

@@ -1,22 +1,29 @@
 """`test_rule`: one call checks a rule completely.
 
-It is the one file here that reaches for the toolchain, `llvm`, and does so only when it is called: a
-rule cannot be tested without being used.
+The one file here that imports the toolchain, `llvm`, and only on use: to test a rule is to use it.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from ._guarded import Guarded
 from ._registry import find_rule
-from ._rule_checks import SHRINK, Result, RuleError, Trial, check_all
-from ._rules import CustomRule, LinearRule
+from ._rules import LinearRule
+from ._test_exact import (
+    check_accumulation,
+    check_cleared,
+    check_linearity,
+    check_overwrites,
+    check_primal,
+    check_tangent,
+)
+from ._test_products import check_activity, check_differences, check_dot, check_loop
+from ._test_runs import Runs, arrays_in
+from ._test_trial import RuleError, Shadows, Trial, Ways
 
 __all__ = ["RuleError", "test_rule"]
 
@@ -24,15 +31,15 @@ __all__ = ["RuleError", "test_rule"]
 def test_rule(
     function: Any,
     *arguments: Any,
-    constants: Collection[int] = (),
-    tolerance: float | None = None,
-    seed: int = 0,
+    constants: Collection[int] = (),  # noqa: PT028  # no test of ours
+    tolerance: float | None = None,  # noqa: PT028
+    seed: int = 0,  # noqa: PT028
 ) -> None:
     """Check the rule of a function at example arguments.
 
     In this order, exact checks before approximate ones:
 
-    ===================  ============================================================================
+    ===================  ========================================================================
     memory               nothing is written beside the arrays and their shadows
     overwrites           a linear function writes the whole of its output, and nothing else
     linearity            a linear function is linear in its input
@@ -44,7 +51,7 @@ def test_rule(
     activity             the same where the shadow of any of the arrays is that array
     loop                 the same in a loop that changes every array between two calls
     central differences  forward mode against the function itself
-    ===================  ============================================================================
+    ===================  ========================================================================
 
     Parameters
     ----------
@@ -53,8 +60,8 @@ def test_rule(
     *arguments
         Example arguments: finite results, nothing near the edge of a domain. They are copied.
     constants : collection of int
-        Positions of arrays and tuples that never vary. Those that a `LinearRule` calls constant, and
-        integers, need not be named.
+        Positions of arrays and tuples that never vary. Those that a `LinearRule` calls constant,
+        and integers, need not be named.
     tolerance : float, optional
         Of relative errors. 64 times the eps of the coarsest dtype that varies, if not given.
     seed : int
@@ -91,13 +98,43 @@ def test_rule(
     if rule is None:
         name = getattr(function, "__name__", repr(function))
         raise TypeError(
-            f"`test_rule(function, ...)` needs a function with a rule. Got `{name}`, which has none. "
-            f"Register one first: `enzyme_rules.register(...)`."
+            f"`test_rule(function, ...)` needs a function with a rule. Got `{name}`, which has "
+            f"none. Register one first: `enzyme_rules.register(...)`."
         )
-    check_all(_trial(rule, arguments, constants, tolerance, seed))
+    _check(_trial(rule, arguments, constants, tolerance, seed))
 
 
-test_rule.__test__ = False  # type: ignore[attr-defined]  # it is no test of ours for pytest to collect
+test_rule.__test__ = False  # pytest is not to collect it
+
+
+def _check(trial: Trial) -> None:
+    x, y = trial.input, trial.output
+    # What these hold is of no consequence, and zeros would hide it if it were.
+    for k in trial.scratch if y is None or trial.accumulates else {*trial.scratch, y}:
+        trial.values[k] = trial.random_like(trial.values[k])
+    trial.after = trial.once.plain(trial.values)
+    trial.require_finite(trial.after)
+    if x is not None and y is not None:
+        check_overwrites(trial, y)
+        check_linearity(trial, y, x)
+
+    cotangents, tangents = trial.random_shadows(), trial.random_shadows()
+    values, after_reverse = trial.once.reverse(trial.values, cotangents)
+    check_primal(trial, "reverse", values)
+    after_forward: Shadows = ()
+    if trial.once.forward is not None:
+        values, after_forward = trial.once.forward(trial.values, tangents)
+        check_primal(trial, "forward", values)
+    check_cleared(trial, cotangents, after_reverse)
+    outputs_only = trial.zeroed(cotangents, trial.read_only)
+    _, gradients = trial.once.reverse(trial.values, outputs_only)
+    check_accumulation(trial, cotangents, after_reverse, gradients)
+    if trial.once.forward is not None:
+        check_tangent(trial, tangents, after_forward)
+    check_dot(trial, trial.once, "dot test", outputs_only, gradients, tangents)
+    check_activity(trial, cotangents, tangents)
+    check_loop(trial)
+    check_differences(trial)
 
 
 def _trial(
@@ -107,9 +144,6 @@ def _trial(
     tolerance: float | None,
     seed: int,
 ) -> Trial:
-    from llvm._abi import can_vary
-    from llvm._autodiff import Forward, Reverse
-
     name = rule.name
     parameters = list(inspect.signature(rule.function.py_func).parameters)
     if len(arguments) != len(parameters):
@@ -117,39 +151,72 @@ def _trial(
             f"`test_rule({name}, ...)` needs an example of each of {', '.join(parameters)}. "
             f"Got {len(arguments)} arguments."
         )
-    varying = [can_vary(ty) and i not in constants for i, ty in enumerate(_types(rule, arguments))]
     linear = isinstance(rule, LinearRule)
     if linear:
-        varying = [i in (rule.output, rule.input) for i in range(len(arguments))]
-    found = list(_arrays(parameters, arguments))
-    positions = [position for position, _, _ in found]
-    values = [array for _, _, array in found]
-    varies = [varying[p] and v.dtype.kind in "fc" for p, v in zip(positions, values, strict=True)]
+        constants = {i for i in range(len(arguments)) if i not in (rule.output, rule.input)}
+    found = arrays_in(parameters, arguments)
+    positions = [place for place, _, _ in found]
+    varies = [place not in constants and array.dtype.kind in "fc" for place, _, array in found]
     if not any(varies):
         raise ValueError(
             f"`test_rule({name}, ...)` needs a floating-point or complex array that varies. Got "
-            f"{', '.join(map(str, _types(rule, arguments)))}, constants {tuple(constants)}."
+            f"{', '.join(type(a).__name__ for a in arguments)}, with constants {sorted(constants)}."
         )
-    eps = max(np.finfo(v.dtype).eps for v, ok in zip(values, varies, strict=True) if ok)
-    once = _Runs(rule, arguments, varying, _wrapper(rule, parameters, varying, values, loop=False))
-    twice = _Runs(rule, arguments, varying, _wrapper(rule, parameters, varying, values, loop=True))
-    has_forward = not isinstance(rule, CustomRule) or rule.forward is not None
+    values = [array for _, _, array in found]
+    eps = max(float(np.finfo(v.dtype).eps) for v, ok in zip(values, varies, strict=True) if ok)
+    varying = {place for place, ok in zip(positions, varies, strict=True) if ok}
+
+    def ways(in_loop: bool) -> Ways:
+        runs = Runs(rule, arguments, varying, in_loop, _derive)
+        has_forward = linear or rule.forward is not None
+        return Ways(runs.plain, runs.reverse, runs.forward if has_forward else None)
+
     return Trial(
         name=name,
         labels=[label for _, label, _ in found],
         values=values,
         varies=varies,
-        scratch={k for k, p in enumerate(positions) if linear and p in rule.scratch},
+        scratch={k for k, place in enumerate(positions) if linear and place in rule.scratch},
+        own={
+            k
+            for k, place in enumerate(positions)
+            if linear and place in (*rule.scratch, *rule.state)
+        },
         output=positions.index(rule.output) if linear else None,
         input=positions.index(rule.input) if linear else None,
         accumulates=linear and rule.accumulates,
-        tolerance=64 * float(eps) if tolerance is None else tolerance,
-        eps=float(eps),
+        eps=eps,
+        tolerance=64 * eps if tolerance is None else tolerance,
         random=np.random.default_rng(seed),
-        plain=once.plain,
-        reverse=once.derivative(Reverse),
-        forward=once.derivative(Forward) if has_forward else None,
-        plain_loop=twice.plain_loop,
-        reverse_loop=twice.derivative(Reverse),
-        forward_loop=twice.derivative(Forward) if has_forward else None,
+        once=ways(in_loop=False),
+        loop=ways(in_loop=True),
     )
+
+
+def _derive(
+    mode: str, function: Any, arguments: tuple[Any, ...], varying: Collection[int]
+) -> Callable[[list[Any], list[np.ndarray]], bool]:
+    """Compile a derivative.
+
+    Returns
+    -------
+    callable
+        Takes the arguments and a shadow for each of their arrays, the array itself where it does
+        not vary; returns whether all went well. It checks nothing.
+    """
+    from llvm._arguments import types_of
+    from llvm._differentiate import Mode
+    from llvm._flat import flatten
+    from llvm._program import Question, find_program
+
+    argument_types = types_of("test_rule(function, *arguments)", function, arguments)
+    flags = tuple(i in varying for i in range(len(arguments)))
+    program = find_program(function, Question(Mode(mode), argument_types, flags))
+
+    def run(arguments: list[Any], shadows: list[np.ndarray]) -> bool:
+        given = iter(shadows)
+        each = [next(given) if item.kind == "array" else None for item in program.frame.items]
+        block, _ = program.frame.fill(flatten(arguments), each, 1.0)
+        return program.loaded.entry(block) >> 32 == 0
+
+    return run

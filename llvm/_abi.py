@@ -1,9 +1,9 @@
-"""How a Numba type becomes flat LLVM parameters (leaves), and how Numba values are rebuilt from them.
+"""How a Numba type becomes flat LLVM parameters (leaves), and how values are rebuilt from them.
 
 An array is its data pointer, its shape and, when its layout is neither C nor Fortran, its strides.
-A floating-point or complex scalar is a pointer to it, so that its derivative has a place: everything
-that can carry a derivative is then a pointer with a shadow pointer, in every mode. Integers and
-booleans are one ``i64``. Tuples are the leaves of their items, in order.
+A floating-point or complex scalar is a pointer to it, so that its derivative has a place:
+everything that can carry a derivative is then a pointer with a shadow pointer, in every mode.
+Integers and booleans are one ``i64``. Tuples are the leaves of their items, in order.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ I8 = ir.IntType(8)
 POINTER = I8.as_pointer()
 
 FLOATING = (types.Float, types.Complex)
+# Any, because pyright finds no attributes in the classes of Numba.
+TUPLE: Any = types.BaseTuple
+INTEGER: Any = types.Integer
+_NUMBERS = (types.float32, types.float64, types.complex64, types.complex128)
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,14 @@ class Leaf:
     Attributes
     ----------
     kind : str
-        ``"array"``: pointer to an array's data; ``"scalar"``: pointer to a floating-point or complex
-        number; ``"integer"``: an ``i64``.
+        ``"array"``: pointer to an array's data; ``"scalar"``: pointer to a floating-point or
+        complex number; ``"integer"``: an ``i64``.
     dtype : numba.core.types.Type
         Of what the pointer points to, or of the integer.
     """
 
     kind: str
-    dtype: types.Type
+    dtype: Any
 
     @property
     def is_pointer(self) -> bool:
@@ -56,7 +60,7 @@ class Leaf:
 
     @property
     def enzyme_hint(self) -> tuple[str, int] | None:
-        """Name and size of the ``__enzyme_<name>(ptr, size)`` call that states the memory's type."""
+        """Name and size of the ``__enzyme_<name>(ptr, size)`` that states the memory's type."""
         if not self.is_pointer:
             return None
         size = self.dtype.bitwidth // 8 if hasattr(self.dtype, "bitwidth") else 1
@@ -67,7 +71,7 @@ class Leaf:
         return "integer", size
 
 
-def leaves(ty: types.Type) -> tuple[Leaf, ...]:
+def leaves(ty: Any) -> tuple[Leaf, ...]:
     """The flat parameters of a Numba type.
 
     Raises
@@ -76,16 +80,16 @@ def leaves(ty: types.Type) -> tuple[Leaf, ...]:
         The type cannot be passed to a compiled gradient.
     """
     if isinstance(ty, types.Array):
-        scalar = isinstance(ty.dtype, (*FLOATING, types.Integer, types.Boolean))
+        scalar = ty.dtype in _NUMBERS or isinstance(ty.dtype, (types.Integer, types.Boolean))
         if scalar and ty.aligned:
             strided = 0 if ty.layout in "CF" else ty.ndim
             integer = Leaf("integer", types.intp)
             return (Leaf("array", ty.dtype), *[integer] * (ty.ndim + strided))
-    elif isinstance(ty, FLOATING):
+    elif ty in _NUMBERS:
         return (Leaf("scalar", ty),)
     elif isinstance(ty, (types.Integer, types.Boolean)):
         return (Leaf("integer", ty),)
-    elif isinstance(ty, types.BaseTuple):
+    elif isinstance(ty, TUPLE):
         return tuple(leaf for item in ty.types for leaf in leaves(item))
     elif isinstance(ty, (types.NoneType, types.Dispatcher)):
         return ()
@@ -95,7 +99,7 @@ def leaves(ty: types.Type) -> tuple[Leaf, ...]:
     )
 
 
-def pack(context: Any, builder: Any, ty: types.Type, values: Iterator[Any]) -> Any:
+def pack(context: Any, builder: Any, ty: Any, values: Iterator[Any]) -> Any:
     """Rebuild a Numba value of type `ty`, taking its leaves from `values`."""
     if isinstance(ty, types.Array):
         item = context.get_data_type(ty.dtype)
@@ -114,16 +118,16 @@ def pack(context: Any, builder: Any, ty: types.Type, values: Iterator[Any]) -> A
         return builder.load(pointer)
     if isinstance(ty, types.Boolean):
         return builder.icmp_unsigned("!=", next(values), I64(0))
-    if isinstance(ty, types.Integer):
+    if isinstance(ty, INTEGER):
         value, width = next(values), context.get_value_type(ty)
         return builder.trunc(value, width) if width.width < 64 else value
-    if isinstance(ty, types.BaseTuple):
+    if isinstance(ty, TUPLE):
         items = [pack(context, builder, item, values) for item in ty.types]
         return context.make_tuple(builder, ty, items)
     return context.get_dummy_value()
 
 
-def unpack(context: Any, builder: Any, ty: types.Type, value: Any) -> list[Any]:
+def unpack(context: Any, builder: Any, ty: Any, value: Any) -> list[Any]:
     """The leaves of a Numba value; the inverse of `pack`."""
     if isinstance(ty, types.Array):
         array = context.make_array(ty)(context, builder, value)
@@ -133,11 +137,11 @@ def unpack(context: Any, builder: Any, ty: types.Type, value: Any) -> list[Any]:
         return [builder.bitcast(array.data, POINTER), *sizes]
     if isinstance(ty, types.Boolean):
         return [builder.zext(value, I64)]
-    if isinstance(ty, types.Integer):
+    if isinstance(ty, INTEGER):
         if value.type.width == 64:
             return [value]
         return [builder.sext(value, I64) if ty.signed else builder.zext(value, I64)]
-    if isinstance(ty, types.BaseTuple):
+    if isinstance(ty, TUPLE):
         items = cgutils.unpack_tuple(builder, value, len(ty.types))
         return [
             leaf
@@ -152,7 +156,9 @@ def unpack(context: Any, builder: Any, ty: types.Type, value: Any) -> list[Any]:
     return []
 
 
-def _contiguous_strides(builder: Any, shape: Sequence[Any], itemsize: int, layout: str) -> list[Any]:
+def _contiguous_strides(
+    builder: Any, shape: Sequence[Any], itemsize: int, layout: str
+) -> list[Any]:
     strides: list[Any] = [None] * len(shape)
     axes = range(len(shape))
     step = I64(itemsize)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba.core import types
 
-from ._abi import FLOATING
-from ._arguments import require_njit, require_varying, types_of
-from ._call import call, read_shadow, scalar_shadow
+from ._arguments import bind, name_of, require_njit
+from ._call import call
 from ._differentiate import Mode
-from ._marshal import zeros_like
-from ._program import Question, find_program
+from ._flat import Item, flatten, flatten_like
+from ._marshal import overlaps_itself
+from ._program import program_for
 
 Forward = Mode.FORWARD
 Reverse = Mode.REVERSE
@@ -37,8 +37,8 @@ class Active:
 class Duplicated:
     """An array, or a tuple of arrays, with its shadow; in forward mode a number with its tangent.
 
-    Reverse mode **adds** to the shadow of what is read, and takes the cotangent of what is written from
-    its shadow, which it leaves at zero. Forward mode reads tangents and writes tangents.
+    Reverse mode **adds** to the shadow of what is read, and takes the cotangent of what is written
+    from its shadow, which it leaves at zero. Forward mode reads tangents and writes tangents.
     """
 
     value: Any
@@ -81,14 +81,16 @@ def autodiff(mode: Mode, function: Any, *activities: Const | Active | Duplicated
     >>> dx, dy
     (array([2., 4.]), array([0., 0.]))
     """
-    return _autodiff("autodiff(mode, f, *activities)", mode, function, activities, skip_primal=False)
+    return _autodiff(
+        "autodiff(mode, f, *activities)", mode, function, activities, skip_primal=False
+    )
 
 
 def linear_transpose(function: Any, *activities: Const | Duplicated) -> None:
     """The reverse pass alone, of a function that is linear in all that is Duplicated.
 
-    As ``autodiff(Reverse, ...)``, but functions with a `LinearRule` are not run forwards, so that it
-    costs what the transposed map costs. What the function would write is left undefined.
+    As ``autodiff(Reverse, ...)``, but functions with a `LinearRule` are not run forwards, so that
+    it costs what the transposed map costs. What the function would write is left undefined.
 
     Parameters
     ----------
@@ -111,77 +113,106 @@ def _autodiff(
         if not isinstance(activity, (Const, Active, Duplicated)):
             raise TypeError(
                 f"`{name}` needs each argument wrapped. Got a bare {type(activity).__name__} as "
-                f"argument {position}. Say what it is: `Const(x)`, `Active(x)`, `Duplicated(x, dx)`."
+                f"argument {position}. Say what it is: `Const(x)`, `Active(x)` or "
+                f"`Duplicated(x, dx)`."
             )
     arguments = tuple(activity.value for activity in activities)
-    argument_types = types_of(name, function, arguments)
+    bound = bind(name, function, arguments)
+    activities += tuple(Const(default) for default in bound[len(arguments) :])
     varying = tuple(not isinstance(activity, Const) for activity in activities)
-    chosen = [i for i, varies in enumerate(varying) if varies]
-    require_varying(name, function, chosen, argument_types)
-    shadows = [
-        _shadow(name, mode, i, ty, activity)
-        for i, (ty, activity) in enumerate(zip(argument_types, activities, strict=True))
-    ]
-    question = Question(mode, argument_types, varying, skip_primal)
-    program = find_program(function, question)
+    program = program_for(name, function, mode, bound, varying, skip_primal=skip_primal)
+    shadows: list[Any] = []
+    for position, activity in enumerate(activities):
+        items = program.frame.items[program.starts[position] : program.starts[position + 1]]
+        what = f"the shadow of `{name_of(function, position)}`"
+        shadows += _shadows(what, mode, items, activity)
+    # The derivative by a number in a tuple is added to the place that was given for it.
+    places = {
+        k: shadow
+        for k, (item, shadow) in enumerate(zip(program.frame.items, shadows, strict=True))
+        if item.kind != "array" and isinstance(shadow, np.ndarray)
+    }
+    for k in places:
+        shadows[k] = None
     seed = 1.0 if mode is Reverse else 0.0
-    _, tangent = call(program, function, arguments, shadows, seed=seed)
+    _, tangent = call(program, function, bound, shadows, seed=seed, restore=True)
     if mode is Forward:
         return tangent if program.returns_value else None
+    for k, place in places.items():
+        place[...] += shadows[k]
     return tuple(
-        read_shadow(ty, activity.value, shadow)
-        for ty, activity, shadow in zip(argument_types, activities, shadows, strict=True)
+        shadows[start]
+        for activity, start in zip(activities, program.starts, strict=False)
         if isinstance(activity, Active)
     )
 
 
-def _shadow(name: str, mode: Mode, position: int, ty: types.Type, activity: Any) -> Any:
+def _shadows(what: str, mode: Mode, items: Sequence[Item], activity: Any) -> list[Any]:
+    """The caller's shadows for the items of one argument, checked."""
+    value = activity.value
     if isinstance(activity, Const):
-        return None
-    if isinstance(ty, FLOATING):
-        if mode is Reverse and isinstance(activity, Duplicated):
-            raise TypeError(
-                f"`{name}` returns the derivative by a number. Got `Duplicated` for argument "
-                f"{position}. Write `Active(x)`."
-            )
-        if mode is Forward and isinstance(activity, Active):
-            raise TypeError(
-                f"`{name}` in forward mode needs the tangent of a number. Got `Active` for argument "
-                f"{position}. Write `Duplicated(x, dx)`."
-            )
-        return zeros_like(ty, activity.value) if mode is Reverse else scalar_shadow(ty, activity.shadow)
+        return [None] * len(items)
     if isinstance(activity, Active):
+        if mode is Forward or isinstance(value, (np.ndarray, tuple)):
+            kind = "a tangent" if mode is Forward else "an array like it"
+            raise TypeError(
+                f"`autodiff` needs {what}, {kind}. Got `Active`. Write `Duplicated(x, dx)`."
+            )
+        return [None]
+    if mode is Reverse and not isinstance(value, (np.ndarray, tuple)):
         raise TypeError(
-            f"`{name}` needs a shadow for an array. Got `Active` for argument {position}. "
-            f"Write `Duplicated(x, dx)`."
+            f"`autodiff` has no use for {what}: the derivative by a number is returned. Got "
+            f"`Duplicated`. Write `Active(x)`."
         )
-    _check_like(f"{name}: shadow of argument {position}", ty, activity.value, activity.shadow)
-    return activity.shadow
+    found: list[Any] = []
+    for item, own, shadow in zip(
+        items, flatten([value]), flatten_like(what, value, activity.shadow), strict=True
+    ):
+        if not item.can_vary or (shadow is None and own is not value):
+            found.append(None)  # integers, and what the caller leaves out of a tuple
+        elif item.kind == "array":
+            found.append(_checked(what, own, shadow))
+        else:
+            found.append(_number(what, mode, item, shadow))
+    return found
 
 
-def _check_like(what: str, ty: types.Type, value: Any, shadow: Any) -> None:
-    if isinstance(ty, types.BaseTuple):
-        if not isinstance(shadow, tuple) or len(shadow) != len(ty.types):
-            raise ValueError(f"`{what}` needs a tuple of {len(ty.types)}. Got {type(shadow).__name__}.")
-        for k, (t, v, s) in enumerate(zip(ty.types, value, shadow, strict=True)):
-            if isinstance(t, (types.Array, types.BaseTuple)):
-                _check_like(f"{what}[{k}]", t, v, s)
-        return
-    same = (
-        isinstance(shadow, np.ndarray)
-        and shadow.shape == value.shape
-        and shadow.dtype == value.dtype
-        and (shadow.strides == value.strides or value.size <= 1)
+def _number(what: str, mode: Mode, item: Item, shadow: Any) -> Any:
+    """The tangent of a number in a tuple, or in reverse mode the place for its derivative."""
+    if shadow is None:
+        return None
+    if mode is Forward:
+        return complex(shadow) if item.kind == "complex" else float(shadow)
+    if isinstance(shadow, np.ndarray) and shadow.ndim == 0 and shadow.dtype.kind in "fc":
+        return shadow
+    raise TypeError(
+        f"`autodiff` needs {what}, a number in a tuple, to be a place: an array without "
+        f"dimensions, `np.zeros(())`, or None to do without. Got {type(shadow).__name__}."
     )
-    if not same:
-        got = (
-            f"shape {shadow.shape}, dtype {shadow.dtype}, strides {shadow.strides}"
-            if isinstance(shadow, np.ndarray)
-            else type(shadow).__name__
+
+
+def _checked(what: str, value: np.ndarray, shadow: Any) -> np.ndarray:
+    """A shadow that is like its array."""
+    if not isinstance(shadow, np.ndarray):
+        raise TypeError(
+            f"`autodiff` needs {what} to be an array. Got {type(shadow).__name__}. "
+            f"Make it with `np.zeros_like`."
         )
+    if (
+        shadow.shape != value.shape
+        or shadow.dtype != value.dtype
+        or (shadow.strides != value.strides and value.size > 1)
+    ):
         raise ValueError(
-            f"`{what}` needs shape {value.shape}, dtype {value.dtype} and strides {value.strides}, like "
-            f"the array. Got {got}. Make it with `np.zeros_like`."
+            f"`autodiff` needs {what} to have shape {value.shape}, dtype {value.dtype} and strides "
+            f"{value.strides}, like the array. Got {shadow.shape}, {shadow.dtype} and "
+            f"{shadow.strides}. Make it with `np.zeros_like`, or as the same view of another array."
         )
     if not shadow.flags.writeable:
-        raise ValueError(f"`{what}` is written. Got a read-only array. Pass a copy.")
+        raise ValueError(f"`autodiff` writes {what}. Got a read-only array. Pass a copy.")
+    if overlaps_itself(shadow):
+        raise ValueError(
+            f"`autodiff` needs {what} to have a place for each item. Got an array whose items "
+            f"share memory. Pass copies of the argument and its shadow."
+        )
+    return shadow

@@ -1,4 +1,4 @@
-"""Compiled derivatives on disk: private to the user, whole or absent, verified before they are loaded."""
+"""Compiled derivatives on disk: private to the user, whole or absent, verified when loaded."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ def write(key: str, entry: Entry) -> None:
         write_atomically(_path(key), _encode(entry))
     except (OSError, CacheFolderError) as error:
         warnings.warn(
-            f"A compiled gradient could not be kept for the next run: {error}. It works, and will be "
-            f"compiled again. Make the cache folder writable, or point ENZYME_SHT_CACHE elsewhere.",
+            f"A compiled gradient could not be kept for the next run: {error}. It works, and will "
+            f"be compiled again. Make the cache folder writable, or point ENZYME_SHT_CACHE "
+            f"elsewhere.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -70,4 +71,8 @@ def _decode(data: bytes) -> Entry | None:
     if not data.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
         return None
     length = int.from_bytes(body[:8], "little")
-    return Entry(json.loads(body[8 : 8 + length]), body[8 + length :])
+    try:
+        facts = json.loads(body[8 : 8 + length])
+    except ValueError:  # written by something else that knows our format
+        return None
+    return Entry(facts, body[8 + length :]) if isinstance(facts, dict) else None

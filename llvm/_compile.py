@@ -9,6 +9,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from ._arena import provide_key
 from ._differentiate import ENTRY
 from ._errors import NoDerivativeError
 from ._optimise import Optimised
@@ -35,7 +36,11 @@ def assemble(optimised: Optimised) -> ObjectCode:
     """Translate to machine code."""
     module = llvm.parse_assembly(optimised.ir)
     undefined = tuple(
-        sorted(f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm."))
+        sorted(
+            f.name
+            for f in (*module.functions, *module.global_variables)
+            if f.is_declaration and not f.name.startswith("llvm.")
+        )
     )
     machine = target_machine()
     code = machine.emit_object(module)
@@ -64,12 +69,13 @@ def load(code: ObjectCode, *, function: str) -> Loaded:
     NoDerivativeError
         It needs a C function that this process does not have.
     """
+    provide_key()
     for symbol in code.undefined:
         # Asked for before linking, because LLVM ends the process over a symbol it cannot find.
         if not _is_known(symbol):
             raise NoDerivativeError(
-                f"`{function}` calls `{symbol}`, which is in none of the libraries of this process. "
-                f"Load its library first, or name it: `enzyme_rules.c_function(...)`.",
+                f"`{function}` calls `{symbol}`, which is in none of the libraries of this "
+                f"process. Load its library first, or name it: `enzyme_rules.c_function(...)`.",
                 stage="compile",
                 function=function,
                 symbol=symbol,

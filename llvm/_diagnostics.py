@@ -7,38 +7,109 @@ import re
 from ._errors import AutodiffError, NoDerivativeError, ToolchainError
 from ._prepare import Prepared
 
-# "No augmented forward pass found for NAME", "No reverse pass found for NAME",
-# "No forward derivative found for NAME", "No forward mode derivative found for NAME"
 _NO_DERIVATIVE = re.compile(
-    r"No (augmented forward pass|reverse pass|forward(?: mode)? derivative|derivative)s? found for "
-    r"([\w.$]+)"
+    r"No (?:augmented forward pass|reverse pass|forward(?: mode)? derivative|derivative)s? found "
+    r"for ([\w.$]+)"
 )
-_FORWARD = "forward"
+_IN_FUNCTION = re.compile(r"in function (\S+)")
+_REASON = re.compile(r"error: .*?Enzyme: (.*)")
+# What comes after the first of these in a message is a dump of LLVM values.
+_DUMP = re.compile(r"\s*(?:%[\w.\"]|<analysis>|\bphi\b|at context|[{;]).*", re.DOTALL)
+
+# What a user wrote that ends in these calls, by the beginning of their names.
+_WRITTEN_AS = {
+    "numba_xxdot": "np.dot, np.vdot and @ of vectors",
+    "numba_xxgem": "np.dot and @ of matrices",
+    "numba_xx": "np.linalg",
+    "numba_ez": "np.linalg",
+    "numba_gamma": "math.gamma",
+    "lgamma": "math.lgamma",
+    "numba_lgamma": "math.lgamma",
+    "numba_cpow": "** of complex numbers",
+    "numba_dict": "a dict",
+    "numba_list": "a typed list",
+    "numba_get_np_random": "np.random",
+    "numba_get_py_random": "random",
+    "NRT_MemInfo_new_varsize": "a list, also inside np.where, np.sort and np.unique",
+    "PyFloat": "print",
+}
+# Enzyme dies of these, instead of saying so.
+_DEADLY = ("lgamma", "numba_lgamma")
 
 
-def translate(error: ToolchainError, prepared: Prepared) -> AutodiffError:
-    """The error for the user that a failed run of Enzyme stands for."""
+def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffError:
+    """The error for the user that a failed run of Enzyme stands for.
+
+    Parameters
+    ----------
+    error : ToolchainError
+        Becomes the cause of the new one, with all that Enzyme said in its `stderr`.
+    prepared : Prepared
+    mode : {"forward", "reverse"}
+    """
     name = prepared.lowered.name
-    found = _NO_DERIVATIVE.search(error.stderr)
-    if found:
-        mode = "forward" if found[1].startswith(_FORWARD) else "reverse"
+    text = error.stderr
+    place = _IN_FUNCTION.search(text)
+    where = f"`{name}`"
+    if place and (inner := readable(place[1])) and not inner.endswith(f".{name}"):
+        where += f" (in `{inner}`)"
+    deadly = next((s for s in _DEADLY if f"@{s}(" in prepared.ir and "error:" not in text), None)
+    found = _NO_DERIVATIVE.search(text)
+    if found or deadly:
+        symbol = found[1] if found else str(deadly)
         return NoDerivativeError(
-            f"Enzyme has no derivative for `{found[2]}`, called from `{name}`, {mode} mode. "
-            f"Register one for the @njit function that calls it: `enzyme_rules.register(...)`; "
-            f"see enzyme_rules/README.md.",
+            f"Enzyme has no derivative for `{symbol}`{_written_as(symbol)}, called from {where}, "
+            f"{mode} mode. Register one for the @njit function that calls it: "
+            f"`enzyme_rules.register(...)`; see enzyme_rules/README.md.",
             stage="differentiate",
             function=name,
-            symbol=found[2],
+            symbol=symbol,
         )
-    reasons = [
-        line.split("Enzyme: ", 1)[1]
-        for line in error.stderr.splitlines()
-        if "error:" in line and "Enzyme: " in line
-    ]
-    if not reasons:
-        error.function = name
-        error.stage = "differentiate"
+    reason = _REASON.search(text)
+    if reason is None and not re.search(r"UNREACHABLE|Assertion|Stack dump", text):
+        # Not about the function: the program is missing, or took too long.
+        error.function, error.stage = name, "differentiate"
         return error
+    if "marked shadow global" in text:
+        why = (
+            "it reads a global variable that holds an address, as a call of a ctypes function "
+            "does. Name that function, `enzyme_rules.c_function(...)`, and give its caller a rule"
+        )
+    elif "Cannot deduce type" in text or "Illegal updateAnalysis" in text:
+        why = (
+            "its type analysis cannot tell what some memory holds, as in code that sorts or "
+            "partitions. Move that part into an @njit function and give it a rule"
+        )
+    elif reason is None:
+        why = "it crashed on it. Move the part that it dies of into an @njit function with a rule"
+    elif not (why := _DUMP.sub("", reason[1]).rstrip(" :.")[:200]):
+        why = "for a reason that it gives in terms of LLVM only"
     return AutodiffError(
-        f"Enzyme cannot differentiate `{name}`: {reasons[0][:300]}", stage="differentiate", function=name
+        f"Enzyme cannot differentiate {where}, {mode} mode: {why}. All that it said is in the "
+        f"`stderr` of this error's cause.",
+        stage="differentiate",
+        function=name,
     )
+
+
+def _written_as(symbol: str) -> str:
+    for beginning, words in _WRITTEN_AS.items():
+        if symbol.startswith(beginning):
+            return f" (which comes from {words})"
+    return ""
+
+
+def readable(symbol: str) -> str:
+    """The Python name in a symbol of Numba's, or "" if it is not one.
+
+    >>> readable("preprocess__ZN3pkg4mod_5outer12_3clocals_3e5innerB3v12B52c8tJTIeFEd")
+    'pkg.mod_.outer.inner'
+    """
+    start = symbol.find("_ZN")
+    names: list[str] = []
+    rest = symbol[start + 3 :] if start >= 0 else ""
+    while digits := re.match(r"\d+", rest):
+        end = digits.end() + int(digits[0])
+        names.append(rest[digits.end() : end])
+        rest = rest[end:]
+    return ".".join(name for name in names if name != "_3clocals_3e")

@@ -42,8 +42,8 @@ class Request:
     varying : tuple of bool
         One for each leaf: whether it has a shadow.
     runtime_activity : bool
-        Have Enzyme ask at run time whether a pointer varies. Needed where pointers to varying and to
-        constant memory can mix.
+        Have Enzyme ask at run time whether a pointer varies. Needed where pointers to varying and
+        to constant memory can mix.
     flags : tuple of str
         ``--enzyme-*`` options.
     """
@@ -79,7 +79,7 @@ def differentiate(prepared: Prepared, request: Request, enzyme: Enzyme) -> Diffe
     try:
         result = enzyme.run(module, request.flags)
     except ToolchainError as error:
-        raise translate(error, prepared) from error
+        raise translate(error, prepared, request.mode.value) from error
     return Differentiated(prepared, request, result)
 
 
@@ -128,9 +128,9 @@ def _derivative(prepared: Prepared, request: Request) -> str:
 
 
 def _entry(prepared: Prepared, request: Request) -> str:
-    """``i64 @entry(ptr slots)``: one machine word, or two, for each parameter of the derivative.
+    """``i64 @entry(ptr slots)``: reads what `Frame` wrote, and writes numbers back into it.
 
-    The low half of the result is Numba's status, the high half counts exceptions inside rules.
+    The low half of the result is Numba's status, the high half says whether a rule failed.
     """
     body: list[str] = []
     arguments = ["ptr %status"]
@@ -143,18 +143,25 @@ def _entry(prepared: Prepared, request: Request) -> str:
         arguments.append(f"{kind} %{name}")
         position += 1
 
+    def place(name: str, words: int) -> None:
+        nonlocal position
+        body.append(f"  %{name} = getelementptr i64, ptr %slots, i64 {position}")
+        arguments.append(f"ptr %{name}")
+        position += words
+
     if prepared.lowered.returns_value:
-        load("ptr", "value")
-        load("ptr", "dvalue")
+        place("value", 1)
+        place("dvalue", 1)
     for i, (leaf, varies) in enumerate(zip(prepared.lowered.leaves, request.varying, strict=True)):
         if leaf.kind == "scalar":
-            body.append(f"  %a{i} = getelementptr i64, ptr %slots, i64 {position}")
-            arguments.append(f"ptr %a{i}")
-            position += scalar_slots(leaf.dtype.bitwidth)
+            words = scalar_slots(leaf.dtype.bitwidth)
+            place(f"a{i}", words)
+            if varies:
+                place(f"d{i}", words)
         else:
             load("ptr" if leaf.is_pointer else "i64", f"a{i}")
-        if varies:
-            load("ptr", f"d{i}")
+            if varies:
+                load("ptr", f"d{i}")
     return "\n".join(
         [
             f"@{ERRORS} = external global i64",
@@ -181,4 +188,3 @@ def _entry(prepared: Prepared, request: Request) -> str:
 def scalar_slots(bitwidth: int) -> int:
     """Machine words that hold a scalar of so many bits."""
     return max(1, bitwidth // 64)
-

@@ -1,14 +1,15 @@
 """A key for a compiled derivative that is known without lowering the function.
 
-Lowering costs about a second in a new process, most of it Numba's own start. The key is therefore made
-of what the IR is made of: the byte code of the function and of all it calls, the values it closes over,
-the rules in force, and the versions of everything on the way. Where one of these cannot be told, there
-is no key, and nothing is kept on disk.
+Lowering costs about a second in a new process, most of it Numba's own start. The key is therefore
+made of what the IR is made of: the byte code of the function and of all it calls, the values it
+closes over, the rules in force, and the versions of everything on the way. Where one of these
+cannot be told, there is no key, and nothing is kept on disk.
 """
 
 from __future__ import annotations
 
 import builtins
+import functools
 import hashlib
 import os
 import sys
@@ -22,8 +23,8 @@ import llvmlite
 import numba
 import numpy as np
 from numba.core import types
+from numba.core.extending import _Intrinsic
 from numba.core.registry import CPUDispatcher
-from numba.extending import _Intrinsic
 
 from enzyme_rules import Rule, find_rule, symbol_rules
 
@@ -33,6 +34,14 @@ from ._target_machine import target_description
 _KNOWN_PACKAGES = {"builtins", "cmath", "math", "numba", "numpy", "operator"}
 
 
+# What has a name that says what it is. Not instances: two dicts, or two generators, look the same.
+_NAMED = (
+    type,
+    np.ufunc,
+    type(np.sum),
+    python_types.FunctionType,
+    python_types.BuiltinFunctionType,
+)
 # Plain functions of ours that compiled code refers to: names for overloads, whose files tell what
 # they do.
 _OUR_PACKAGES = {"enzyme_rules", "llvm", "sht"}
@@ -47,20 +56,22 @@ def fingerprint(function: Any, question: Any, enzyme_version: Callable[[], str])
     walk = _Walk()
     try:
         walk.visit(function)
+        walk.add(repr((question.mode, question.varying, question.skip_primal)))
+        for ty in question.argument_types:
+            walk.visit(ty)
         for rule in symbol_rules():
             walk.add(repr(rule))
     except _Unknown:
         return None
     walk.add(
-        repr(question),
         numba.__version__,
         llvmlite.__version__,
         np.__version__,
         sys.version,
         enzyme_version(),
         target_description(),
-        _stamp("llvm"),
-        _stamp("enzyme_rules"),
+        _folder_stamp("llvm"),
+        _folder_stamp("enzyme_rules"),
     )
     return walk.digest.hexdigest()
 
@@ -101,10 +112,26 @@ class _Walk:
             self._visit_intrinsic(value._defn)
         elif isinstance(value, python_types.ModuleType):
             self.add("module", value.__name__)
+        elif isinstance(value, types.Dispatcher):
+            self.visit(value.dispatcher)
+        elif isinstance(value, types.BaseTuple):
+            # Two classes of named tuples may share a name, and differ in the order of their fields.
+            self.add(type(value).__name__, str(value), repr(getattr(value, "fields", ())))
+            for item in _types_in(value):
+                self.visit(item)
         elif isinstance(value, (types.Type, np.dtype)):
             self.add("type", str(value))
-        elif _package(value) in _KNOWN_PACKAGES:
-            self.add("known", repr(getattr(value, "__qualname__", value)))
+        elif isinstance(value, list):
+            self.add("list", str(len(value)))
+            for item in value:
+                self.visit(item)
+        elif isinstance(value, _NAMED) and _package(value) in _KNOWN_PACKAGES:
+            self.add("known", str(getattr(value, "__module__", "")))
+            self.add(getattr(value, "__qualname__", repr(value)))
+        elif isinstance(value, type) and issubclass(value, (BaseException, tuple)):
+            # Exceptions to raise, and named tuples.
+            self.add("class", value.__module__, value.__qualname__)
+            self.add(repr(getattr(value, "_fields", ())))
         elif isinstance(value, python_types.FunctionType) and _package(value) in _OUR_PACKAGES:
             if value.__closure__:
                 raise _Unknown(repr(value))
@@ -120,8 +147,8 @@ class _Walk:
             self._visit_rule(rule)
 
     def _visit_intrinsic(self, definition: Any) -> None:
-        # Its code runs when Numba compiles, with whatever its module holds: the files of its package
-        # and what it was made with say what it does.
+        # Its code runs when Numba compiles, with whatever its module holds: the files of its
+        # package and what it was made with say what it does.
         self.add("intrinsic", definition.__qualname__, _stamp(definition.__module__.split(".")[0]))
         self._visit_code(definition.__code__)
         for cell in definition.__closure__ or ():
@@ -160,8 +187,12 @@ class _Walk:
         if _package(module) in _KNOWN_PACKAGES:
             return
         for name in sorted(names & vars(module).keys()):
+            value = vars(module)[name]
             self.add("member", name)
-            self.visit(vars(module)[name])
+            again = id(value) in self.seen
+            self.visit(value)
+            if isinstance(value, python_types.ModuleType) and not again:
+                self._visit_members(value, names)
 
     def _visit_code(self, code: Any) -> None:
         self.add(
@@ -174,6 +205,10 @@ class _Walk:
                 self._visit_code(constant)
             else:
                 self.visit(constant)
+
+
+def _types_in(ty: Any) -> tuple[types.Type, ...]:
+    return tuple(ty.types)
 
 
 def _names(code: Any) -> Iterator[str]:
@@ -210,3 +245,11 @@ def _stamp(package: str) -> str:
                 lines.append(f"{module.__name__} {info.st_size} {info.st_mtime_ns}")
         _stamps[key] = "\n".join(sorted(lines))
     return _stamps[key]
+
+
+@functools.cache
+def _folder_stamp(package: str) -> str:
+    """As `_stamp`, of all files, so that it does not matter which of them a program imports."""
+    folder = Path(str(sys.modules[package].__file__)).parent
+    files = sorted(folder.glob("*.py"))
+    return "\n".join(f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files)

@@ -15,11 +15,13 @@ STAGES = ("lowered", "prepared", "differentiated", "optimised", "compiled")
 def stage_text(function: Any, question: Question | None, stage: str) -> str:
     """LLVM IR after a stage, or assembly for "compiled". The stages are run again to get it."""
     if stage not in STAGES:
-        raise ValueError(f"`inspect_llvm(stage)` knows the stages {', '.join(STAGES)}. Got {stage!r}.")
+        raise ValueError(
+            f"`inspect_llvm(stage)` knows the stages {', '.join(STAGES)}. Got {stage!r}."
+        )
     if question is None:
         raise ValueError(
-            "`inspect_llvm(stage)` shows what was compiled for the last call. Got a function that has "
-            "not been called yet. Call it once."
+            "`inspect_llvm(stage)` shows what was compiled for the last call. Got a function that "
+            "has not been called yet. Call it once."
         )
     stages = run_stages(function, question)
     if stage == "compiled":

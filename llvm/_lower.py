@@ -1,4 +1,4 @@
-"""First stage: an ``@njit`` function at given argument types, as unoptimised LLVM IR with a flat entry."""
+"""First stage: an ``@njit`` function at given types, as unoptimised LLVM IR with a flat entry."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba.core import compiler_lock, errors, types
 
 from ._abi import I64, POINTER, Leaf, leaves, pack
+from ._arguments import variadic
 from ._errors import AutodiffError, UnsupportedTypeError
 from ._target import dispatcher_for, libraries
 
@@ -61,7 +62,7 @@ def lower(function: Any, argument_types: Sequence[types.Type]) -> Lowered:
         An argument or the result has a type that cannot be differentiated.
     """
     name = function.py_func.__qualname__
-    argument_types = tuple(argument_types)
+    argument_types = _as_numba_wants(function, argument_types)
     flat = tuple(leaf for ty in argument_types for leaf in leaves(ty))
     compiled = compile_raw(function, argument_types)
     return_type = compiled.signature.return_type
@@ -78,13 +79,27 @@ def lower(function: Any, argument_types: Sequence[types.Type]) -> Lowered:
     return Lowered(name, argument_types, return_type, flat, link([compiled], [entry]))
 
 
-def compile_raw(function: Any, argument_types: Sequence[types.Type], *, follow_rule: bool = True) -> Any:
+def _as_numba_wants(function: Any, argument_types: Sequence[types.Type]) -> tuple[types.Type, ...]:
+    """What comes for ``*rest`` as one tuple, and functions as functions of our target."""
+    found: list[Any] = [
+        types.Dispatcher(dispatcher_for(ty.dispatcher)) if isinstance(ty, types.Dispatcher) else ty
+        for ty in argument_types
+    ]
+    rest = variadic(function)
+    if rest is not None:
+        found[rest:] = [types.StarArgTuple.from_types(found[rest:])]
+    return tuple(found)
+
+
+def compile_raw(
+    function: Any, argument_types: Sequence[types.Type], *, follow_rule: bool = True
+) -> Any:
     """Numba's result of compiling `function` for our target; errors become ours."""
     dispatcher = dispatcher_for(function, follow_rule=follow_rule)
     argument_types = tuple(argument_types)
     try:
         dispatcher.compile(argument_types)
-    except errors.NumbaError as error:
+    except (errors.NumbaError, NotImplementedError, TypeError) as error:  # the last: objmode
         name = function.py_func.__qualname__
         shown = ", ".join(map(str, argument_types))
         raise AutodiffError(
@@ -184,9 +199,11 @@ def link(compiled: Sequence[Any], modules: Sequence[Any]) -> str:
 
 
 def _link_recursive_calls(linked: Any) -> str:
-    """Recursive calls go through pointers ``.numba.unresolved$NAME`` that Numba sets when it loads."""
+    """Recursive calls go through pointers ``.numba.unresolved$NAME``, set on loading."""
     prefix = ".numba.unresolved$"
-    names = {g.name.removeprefix(prefix) for g in linked.global_variables if g.name.startswith(prefix)}
+    names = {
+        g.name.removeprefix(prefix) for g in linked.global_variables if g.name.startswith(prefix)
+    }
     if not names:
         return str(linked)
     defined = {f.name for f in linked.functions if not f.is_declaration}

@@ -1,7 +1,8 @@
 """Allocation as Enzyme understands it: plain malloc, and reference counts that do nothing.
 
-Enzyme frees the buffers of primal and shadow itself, at the end of the reverse pass. Numba's reference
-counting would free them after the forward pass, and hides from Enzyme that they are allocations.
+Enzyme frees the buffers of primal and shadow itself, at the end of the reverse pass. Numba's
+reference counting would free them after the forward pass, and hides from Enzyme that they are
+allocations.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 _NAME = r"[%@](?:\"[^\"]*\"|[\w.$-]+)"
-_DEFINITION = re.compile(rf"^  (%(?:\"[^\"]*\"|[\w.$-]+)) = (.*)$")
+_DEFINITION = re.compile(r"^  (%(?:\"[^\"]*\"|[\w.$-]+)) = (.*)$")
 _STORE = re.compile(rf"^  store ptr (\S+), ptr ({_NAME})")
 _POINTER = re.compile(rf"\bptr (?:\w+(?:\([^)]*\))? )*({_NAME})")
 _GEP = re.compile(r"^getelementptr [^%@]*")

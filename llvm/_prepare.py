@@ -1,4 +1,4 @@
-"""Second stage: every opaque call in the module gets its body and its rule, as Enzyme wants them."""
+"""Second stage: every opaque call in the module gets its body and its rule."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import llvmlite.binding as llvm
 from numba.core import compiler_lock
@@ -32,9 +31,9 @@ class Prepared:
     ir : str
         What Enzyme sees: functions with a rule are declarations here.
     bodies : str
-        Their bodies, linked in after Enzyme. Were they in sight, LLVM would look into them first: it
-        replaces arguments that a body does not use by ``poison``, and the rule, which may use them,
-        would compute nonsense without a word.
+        Their bodies, linked in after Enzyme. Were they in sight, LLVM would look into them first:
+        it replaces arguments that a body does not use by ``poison``, and the rule, which may use
+        them, would compute nonsense without a word.
     effects : Effects
         What the function may do to its arguments.
     """
@@ -137,7 +136,7 @@ def _declare(text: str, attached: dict[str, RuledCall]) -> str:
 
 
 def _mark_symbols(text: str) -> str:
-    inactive = set(_INACTIVE)
+    inactive: set[str] = set(_INACTIVE)
     for rule in symbol_rules():
         if isinstance(rule, Inactive):
             inactive.add(rule.symbol)
@@ -161,4 +160,7 @@ def _allocation(rule: AllocationRule) -> str:
         f'\n@alloc_{name} = private constant [3 x i8] c"-1\\00"\n'
         f"@__enzyme_allocation_like_{name} = global [4 x ptr] [ptr @{rule.symbol}, "
         f"ptr inttoptr (i64 {rule.size_argument} to ptr), ptr @alloc_{name}, ptr @{rule.free}]\n"
+        # Enzyme puts off the release of what reverse mode needs, if it knows it for one.
+        f'@free_{name} = private constant [5 x i8] c"free\\00"\n'
+        f"@__enzyme_function_like_{name} = global [2 x ptr] [ptr @{rule.free}, ptr @free_{name}]\n"
     )

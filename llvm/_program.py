@@ -1,23 +1,28 @@
-"""From a function and a question to loaded machine code: the five stages, and the cache around them."""
+"""From a function and a question to machine code: the five stages, and the cache around them."""
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Any
 
 from numba.core import types
 
 from . import _cache
 from ._abi import Leaf, leaves
+from ._arguments import NO_TYPE, kind_of, require_varying, types_of
 from ._compile import Loaded, ObjectCode, assemble, load
 from ._differentiate import Differentiated, Mode, Request, differentiate
 from ._enzyme import find_enzyme
 from ._fingerprint import fingerprint
+from ._flat import items
 from ._lower import Lowered, lower
+from ._marshal import Frame
 from ._optimise import Optimised, optimise
 from ._prepare import Prepared, prepare
 
@@ -74,21 +79,31 @@ class Program:
         return self.returned_bits > 0
 
     @cached_property
-    def item_flags(self) -> tuple[tuple[bool, bool], ...]:
-        """(has a shadow, may be written) of each array and number in the arguments."""
-        first, found = 0, []
-        for ty in _item_types(self.question.argument_types):
-            found.append((self.varying[first], self.writes[first]))
-            first += len(leaves(ty))
-        return tuple(found)
+    def frame(self) -> Frame:
+        """Where everything goes in a call."""
+        flat = items(self.question.argument_types, self.varying, self.writes)
+        return Frame(flat, self.returned_bits)
 
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """Where the items of each argument begin among all items, and where the last ones end."""
+        counts = [len(items([ty])) for ty in self.question.argument_types]
+        return tuple(accumulate(counts, initial=0))
 
-def _item_types(argument_types: Sequence[types.Type]) -> Iterator[types.Type]:
-    for ty in argument_types:
-        if isinstance(ty, types.BaseTuple):
-            yield from _item_types(ty.types)
-        elif leaves(ty):
-            yield ty
+    @cached_property
+    def written_arguments(self) -> tuple[int, ...]:
+        """Positions of the arguments with floating-point arrays that the function may write."""
+        flat = self.frame.items
+        own = [flat[a:b] for a, b in pairwise(self.starts)]
+        return tuple(
+            i for i, group in enumerate(own) if any(x.written and x.can_vary for x in group)
+        )
+
+    @cached_property
+    def writes_varying(self) -> bool:
+        """Whether the function may write an argument that varies."""
+        varying = self.question.varying
+        return any(varying[i] for i in self.written_arguments)
 
 
 @dataclass(frozen=True)
@@ -102,14 +117,44 @@ class Stages:
 
 
 _programs: weakref.WeakKeyDictionary[Any, dict[Question, Program]] = weakref.WeakKeyDictionary()
+_by_kind: weakref.WeakKeyDictionary[Any, dict[Any, Program]] = weakref.WeakKeyDictionary()
 _lock = threading.RLock()
+
+
+def program_for(
+    call: str,
+    function: Any,
+    mode: Mode,
+    arguments: Sequence[Any],
+    varying: tuple[bool, ...],
+    *,
+    skip_primal: bool = False,
+) -> Program:
+    """The compiled derivative for a call with these arguments, their types checked.
+
+    Raises
+    ------
+    TypeError
+        An argument has no place in a derivative, or is to vary and cannot.
+    """
+    key = None
+    # Numba's types are slow to find and to hash; where it has no type at all, `types_of` says so.
+    with suppress(*NO_TYPE):
+        key = mode, varying, skip_primal, *map(kind_of, arguments)
+        known = _by_kind.get(function, {}).get(key)
+        if known is not None:
+            return known
+    argument_types = types_of(call, function, arguments)
+    require_varying(call, function, varying, argument_types)
+    program = find_program(function, Question(mode, argument_types, varying, skip_primal))
+    if key is not None:
+        with _lock:
+            _by_kind.setdefault(function, {})[key] = program
+    return program
 
 
 def find_program(function: Any, question: Question) -> Program:
     """The compiled derivative: from this process, from disk, or made now."""
-    known = _programs.get(function, {}).get(question)
-    if known is not None:
-        return known
     # One at a time: Numba compiles under a lock of its own, and two threads that ask for the same
     # derivative should get the same one.
     with _lock:
@@ -135,11 +180,12 @@ def _request(prepared: Prepared, question: Question) -> Request:
     effects = prepared.effects
     varying = tuple(
         leaf.can_vary and (wanted or written)
-        for leaf, wanted, written in zip(
-            prepared.lowered.leaves, flat, effects.writes, strict=True
-        )
+        for leaf, wanted, written in zip(prepared.lowered.leaves, flat, effects.writes, strict=True)
     )
     return Request(question.mode, varying, effects.mixes_pointers)
+
+
+_FACTS = {"varying", "writes", "may_raise", "returned_bits", "undefined"}
 
 
 def _make(function: Any, question: Question) -> Program:
@@ -147,7 +193,7 @@ def _make(function: Any, question: Question) -> Program:
     enzyme_version: Callable[[], str] = lambda: find_enzyme().version  # noqa: E731
     key = fingerprint(function, question, enzyme_version)
     kept = _cache.read(key) if key else None
-    if kept is None:
+    if kept is None or kept.facts.keys() != _FACTS:
         stages = run_stages(function, question)
         effects = stages.prepared.effects
         code = assemble(stages.optimised)

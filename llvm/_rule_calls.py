@@ -40,7 +40,7 @@ class RuledCall:
     """
 
     symbol: str
-    rule: Rule
+    rule: Any
     argument_types: tuple[types.Type, ...]
     skip_primal: bool = False
 
@@ -76,16 +76,17 @@ def without_primal(ir: str) -> str:
 
 
 _SHADOWED = "ruled_pointer"
-_CALL = re.compile(r"^( *)((?:tail )?call void @ruled_\w+)\((.*?)\)([^)]*)$", re.M)
+# Not the calls inside bodies that a rule has differentiated in reverse mode, which are all `_SKIP`.
+_CALL = re.compile(rf"^( *)((?:tail )?call void @ruled_\w+(?<!{_SKIP}))\((.*?)\)([^)]*)$", re.M)
 
 
 def always_shadowed(ir: str) -> str:
     """The module with no argument of an opaque call provably constant, for forward mode.
 
     There Enzyme does not find the rule of a call that has a constant pointer among its arguments
-    ("No forward mode derivative found"; reverse mode finds it). What comes out of a function that it
-    is told to take for active has a shadow: that of a constant is the pointer itself, as in reverse
-    mode. Remove this when Enzyme finds such rules.
+    ("No forward mode derivative found"; reverse mode finds it). What comes out of a function that
+    it is told to take for active has a shadow: that of a constant is the pointer itself, as in
+    reverse mode. Remove this when Enzyme finds such rules.
     """
     count = 0
 
@@ -108,6 +109,14 @@ def always_shadowed(ir: str) -> str:
     # optnone, or LLVM would see through it before Enzyme does.
     attributes = 'noinline optnone nounwind "enzyme_active_val"'
     return f"{text}\ndefine internal ptr @{_SHADOWED}(ptr %p) {attributes} {{\n  ret ptr %p\n}}\n"
+
+
+def transposed(ir: str) -> str:
+    """The module with each opaque call one of its transpose, which takes shadows for primals."""
+    return _SYMBOL.sub(rf"@\1{TRANSPOSE}", ir)
+
+
+TRANSPOSE = "_transpose"
 
 
 def _name(rule: Rule, argument_types: tuple[types.Type, ...]) -> str:

@@ -1,7 +1,7 @@
 """The LLVM functions that Enzyme calls for a rule: ``augmented``, ``reverse`` and ``forward``.
 
-Enzyme passes every flat parameter followed by its shadow, integers too. The shadow of a pointer that
-does not vary is that pointer itself: a shim that wrote there would destroy the primal's data.
+Enzyme passes every flat parameter followed by its shadow, integers too. The shadow of a pointer
+that does not vary is that pointer itself: a shim that wrote there would destroy the primal's data.
 """
 
 from __future__ import annotations
@@ -9,13 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import njit
-from numba.core import types
+from numba.core import cgutils, types
+
+from enzyme_rules import LinearRule
 
 from ._abi import I64, POINTER, Leaf, leaves, pack
+from ._errors import AutodiffError
 from ._lower import compile_raw, count_error, flat_function, link
-from ._rule_calls import RuledCall, without_primal
+from ._rule_calls import (
+    TRANSPOSE,
+    RuledCall,
+    find_call,
+    opaque_calls,
+    transposed,
+    without_primal,
+)
 
 VOID = ir.VoidType()
 I32 = ir.IntType(32)
@@ -44,18 +55,66 @@ def linear_rule(call: RuledCall) -> str:
     output_type = (argument_types[rule.output],)
     compiled.append(compile_raw(_clear, output_type))
     modules.append(flat_function(compiled[-1], clear, output_type, keep_value=False))
+    adjoint = f"{call.symbol}_adjoint"
     if rule.adjoint is not None:
-        adjoint = f"{call.symbol}_adjoint"
         compiled.append(compile_raw(rule.adjoint, argument_types))
         modules.append(flat_function(compiled[-1], adjoint, argument_types, keep_value=False))
+    elif rule.terms is not None:
+        derived.append(_transposed_terms(call, adjoint))
     else:
-        # Enzyme differentiates a second copy, under a name that carries no rule. No value inside it
-        # is needed, so the functions with rules that it calls need not be run forwards.
-        body = compile_raw(rule.function, argument_types, follow_rule=False)
-        copy = flat_function(body, f"{call.symbol}_body", argument_types, keep_value=False)
-        derived.append(without_primal(link([body], [copy])))
+        derived.append(_derivable_copy(call))
     modules.append(_linear_module(call, compiled[0].target_context))
     return link(compiled, [*derived, *modules])
+
+
+def _derivable_copy(call: RuledCall) -> str:
+    """The function again, for Enzyme to differentiate, under a name that carries no rule.
+
+    No value inside it is needed, so the functions with rules that it calls need not be run
+    forwards.
+    """
+    body = compile_raw(call.rule.function, call.argument_types, follow_rule=False)
+    name = f"{call.symbol}_body"
+    copy = flat_function(body, name, call.argument_types, keep_value=False)
+    return without_primal(link([body], [copy]))
+
+
+def _transposed_terms(call: RuledCall, name: str) -> str:
+    """A module that defines `name` as the rule's terms, each transposed."""
+    compiled = compile_raw(call.rule.terms, call.argument_types)
+    flat = flat_function(
+        compiled, name, call.argument_types, keep_value=False, seen_by_enzyme=False
+    )
+    text = link([compiled], [flat])
+    parts = []
+    for symbol in sorted(opaque_calls(text)):
+        term = find_call(symbol)
+        if not (isinstance(term.rule, LinearRule) and term.rule.accumulates):
+            raise AutodiffError(
+                f"`terms` of `{call.rule.name}` may call functions with a LinearRule that "
+                f"accumulates. Got `{term.rule.name}`.",
+                stage="prepare",
+                function=call.rule.name,
+            )
+        module = compiled.target_context.create_module(f"transpose of {symbol}")
+        shims = _Shims(term, module)
+        function_type = ir.FunctionType(VOID, shims.types)
+        function = ir.Function(module, function_type, f"{symbol}{TRANSPOSE}")
+        for argument in function.args:
+            if isinstance(argument.type, ir.PointerType):
+                argument.add_attribute("noalias")
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        # There are no primals: neither is read or written by the derivative of a linear function.
+        shims.call_enzyme(builder, list(function.args), list(function.args))
+        builder.ret_void()
+        parts += [_derivable_copy(term), str(module)]
+    linked = llvm.parse_assembly(transposed(text))
+    for part in parts:
+        linked.link_in(llvm.parse_assembly(part))
+    # Kept out of line: its parameters tell LLVM that nothing overlaps, and what the terms carry
+    # along then stays in registers.
+    linked.get_function(name).add_function_attribute("noinline")
+    return str(linked)
 
 
 def _linear_module(call: RuledCall, context: Any) -> Any:
@@ -66,7 +125,7 @@ def _linear_module(call: RuledCall, context: Any) -> Any:
     y, x = position[rule.output], position[rule.input]
     # Every array that is neither output nor input nor scratch must be constant, or its part of the
     # derivative would be missing without a word.
-    written = {rule.output, rule.input, *rule.scratch}
+    written = {rule.output, rule.input, *rule.scratch, *rule.state}
     constant_arguments = [i for i in range(len(call.argument_types)) if i not in written]
     constants = [
         leaf
@@ -103,7 +162,7 @@ def _linear_module(call: RuledCall, context: Any) -> Any:
     check_constants(builder, primal, shadow)
     with builder.if_then(builder.icmp_unsigned("!=", primal[y], shadow[y])):
         varies = builder.icmp_unsigned("!=", primal[x], shadow[x])
-        if rule.adjoint is not None:
+        if rule.adjoint is not None or rule.terms is not None:
             with builder.if_then(varies):
                 builder.call(shim.declare("adjoint", shim.types), with_shadows(primal, shadow))
             clear_output(builder, primal, shadow)
@@ -139,24 +198,26 @@ def custom_rule(call: RuledCall) -> str:
     context = augmented.target_context
     module = context.create_module(f"rule of {call.symbol}")
     shim = _Shims(call, module)
-    tape_type = augmented.signature.return_type
+    tape_type = _tape_type(rule, augmented.signature.return_type)
     builder, primal, shadow = shim.start("augmented", POINTER)
-    tape = shim.call_numba(builder, augmented, primal, shadow)
-    if isinstance(tape_type, types.Array):
-        builder.ret(shim.keep_tape(builder, context, tape_type, tape))
+    tape, failed = shim.call_numba(builder, augmented, primal, shadow)
+    if tape_type is not None:
+        builder.ret(shim.keep_tape(builder, context, tape_type, tape, failed))
     else:
         builder.ret(ir.Constant(POINTER, None))
 
-    keeps = isinstance(tape_type, types.Array)
+    keeps = tape_type is not None
     reverse = compile_raw(rule.reverse, (*shadowed, tape_type) if keeps else shadowed)
     builder, primal, shadow = shim.start("reverse", VOID, tape=True)
     if keeps:
-        pointer = builder.function.args[-1]
-        array, data = shim.restore_tape(builder, context, tape_type, pointer)
-        shim.call_numba(builder, reverse, primal, shadow, [array])
-        free = ir.Function(module, ir.FunctionType(VOID, [POINTER]), "free")
-        builder.call(free, [data])
-        builder.call(free, [pointer])
+        record = builder.function.args[-1]
+        # There is none where `augmented_primal` has raised: the result is discarded.
+        with builder.if_then(builder.icmp_unsigned("!=", record, ir.Constant(POINTER, None))):
+            array, memory = shim.restore_tape(builder, context, tape_type, record)
+            shim.call_numba(builder, reverse, primal, shadow, [array])
+            free = ir.Function(module, ir.FunctionType(VOID, [POINTER]), "free")
+            builder.call(free, [memory])
+            builder.call(free, [record])
     else:
         shim.call_numba(builder, reverse, primal, shadow)
     builder.ret_void()
@@ -170,6 +231,20 @@ def custom_rule(call: RuledCall) -> str:
         compiled.append(forward)
     shim.register(forward=rule.forward is not None)
     return link(compiled, [module])
+
+
+def _tape_type(rule: Any, returned: types.Type) -> types.Array | None:
+    """The type of what `augmented_primal` returns for `reverse`, if anything."""
+    if isinstance(returned, types.Array) and returned.ndim == 1 and returned.layout == "C":
+        return returned
+    if returned == types.none:
+        return None
+    raise AutodiffError(
+        f"`augmented_primal` of `{rule.name}` must return a contiguous one-dimensional array for "
+        f"`reverse`, or nothing. Got a `{returned}`. Put all that is to be kept into one array.",
+        stage="prepare",
+        function=rule.name,
+    )
 
 
 class _Shims:
@@ -209,10 +284,12 @@ class _Shims:
 
     def declare_clear(self) -> Any:
         output = self.call.rule.output
-        return self.declare("clear", self.types[self.first_leaf[output] : self.first_leaf[output + 1]])
+        return self.declare(
+            "clear", self.types[self.first_leaf[output] : self.first_leaf[output + 1]]
+        )
 
     def call_enzyme(self, builder: Any, primal: list[Any], shadow: list[Any]) -> None:
-        """Reverse of the function itself: its output's value is not needed, the rest is constant."""
+        """Reverse of the function itself: its output's value is not needed."""
         body = self.declare("body", self.types)
         enzyme_type = ir.FunctionType(VOID, [], var_arg=True)
         enzyme = ir.Function(self.module, enzyme_type, f"__enzyme_autodiff_{self.call.symbol}")
@@ -234,9 +311,17 @@ class _Shims:
         builder.call(enzyme, arguments)
 
     def call_numba(
-        self, builder: Any, compiled: Any, primal: list, shadow: list, extra: list[Any] | None = None
-    ) -> Any:
-        """Call one of the rule's Numba functions with the arguments with shadows."""
+        self,
+        builder: Any,
+        compiled: Any,
+        primal: list,
+        shadow: list,
+        extra: list[Any] | None = None,
+    ) -> tuple[Any, Any]:
+        """Call one of the rule's Numba functions with the arguments with shadows.
+
+        Returns its value, and whether it has raised.
+        """
         context = compiled.target_context
         values = []
         for argument, ty in enumerate(self.call.argument_types):
@@ -253,28 +338,53 @@ class _Shims:
             values + (extra or []),
         )
         count_error(self.module, builder, status.is_error)
-        return value
+        return value, status.is_error
 
     def _shadow(self, chosen: slice, primal: list[Any], shadow: list[Any]) -> Iterator[Any]:
-        """Pointers of the shadow, sizes of the primal: Enzyme leaves shadows of integers undefined."""
+        """Pointers of the shadow, sizes of the primal: shadows of integers are undefined."""
         for leaf, p, s in zip(self.leaves[chosen], primal[chosen], shadow[chosen], strict=True):
             yield s if leaf.can_vary else p
 
-    def keep_tape(self, builder: Any, context: Any, ty: types.Array, array: Any) -> Any:
-        """Put an array's pointer and length where the reverse shim finds them."""
-        view = context.make_array(ty)(context, builder, array)
-        malloc = ir.Function(self.module, ir.FunctionType(POINTER, [I64]), "malloc")
-        record = builder.call(malloc, [I64(16)])
-        slots = builder.bitcast(record, I64.as_pointer())
-        builder.store(builder.ptrtoint(view.data, I64), slots)
-        builder.store(view.nitems, builder.gep(slots, [I64(1)]))
-        return record
+    def keep_tape(
+        self, builder: Any, context: Any, ty: types.Array, array: Any, failed: Any
+    ) -> Any:
+        """Put an array's memory, start and length where the reverse shim finds them."""
+        result = builder.alloca(POINTER)
+        builder.store(ir.Constant(POINTER, None), result)
+        with builder.if_then(builder.not_(failed)):
+            view = context.make_array(ty)(context, builder, array)
+            memory = builder.alloca(POINTER)
+            start = builder.alloca(POINTER)
+            builder.store(builder.bitcast(view.meminfo, POINTER), memory)
+            builder.store(builder.bitcast(view.data, POINTER), start)
+            malloc = ir.Function(self.module, ir.FunctionType(POINTER, [I64]), "malloc")
+            # Arguments have no memory of their own: what is a view of one is copied, for it may be
+            # overwritten before `reverse` runs, and must not be freed.
+            borrowed = builder.icmp_unsigned("==", builder.load(memory), ir.Constant(POINTER, None))
+            with builder.if_then(borrowed):
+                size = builder.mul(view.nitems, view.itemsize)
+                copy = builder.call(malloc, [size])
+                cgutils.raw_memcpy(builder, copy, builder.load(start), size, 1)
+                builder.store(copy, memory)
+                builder.store(copy, start)
+            record = builder.call(malloc, [I64(24)])
+            slots = builder.bitcast(record, I64.as_pointer())
+            builder.store(builder.ptrtoint(builder.load(memory), I64), slots)
+            builder.store(builder.ptrtoint(builder.load(start), I64), builder.gep(slots, [I64(1)]))
+            builder.store(view.nitems, builder.gep(slots, [I64(2)]))
+            builder.store(record, result)
+        return builder.load(result)
 
-    def restore_tape(self, builder: Any, context: Any, ty: types.Array, record: Any) -> tuple[Any, Any]:
+    def restore_tape(
+        self, builder: Any, context: Any, ty: types.Array, record: Any
+    ) -> tuple[Any, Any]:
+        """The array, and the memory to be freed."""
         slots = builder.bitcast(record, I64.as_pointer())
-        data = builder.inttoptr(builder.load(slots), POINTER)
-        length = builder.load(builder.gep(slots, [I64(1)]))
-        return pack(context, builder, ty, iter([data, length])), data
+        memory, start, length = (builder.load(builder.gep(slots, [I64(i)])) for i in range(3))
+        pointer = builder.inttoptr(start, POINTER)
+        return pack(context, builder, ty, iter([pointer, length])), builder.inttoptr(
+            memory, POINTER
+        )
 
     def register(self, *, forward: bool = True) -> None:
         """Tell Enzyme which functions belong to the opaque one."""
@@ -287,4 +397,6 @@ class _Shims:
         array_type = ir.ArrayType(POINTER, len(functions))
         name = f"__enzyme_register_{kind}_{self.call.symbol}"
         variable = ir.GlobalVariable(self.module, array_type, name)
-        variable.initializer = ir.Constant(array_type, [f.bitcast(POINTER) for f in functions])
+        variable.initializer = ir.Constant(  # pyright: ignore[reportAttributeAccessIssue]
+            array_type, [f.bitcast(POINTER) for f in functions]
+        )

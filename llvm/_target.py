@@ -1,4 +1,4 @@
-"""A Numba target whose functions stay unoptimised LLVM IR, and in which functions with a rule stay calls."""
+"""A Numba target whose functions stay unoptimised IR, and those with a rule stay calls."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ import threading
 from functools import cached_property
 from typing import Any
 
-from numba.core import codegen, compiler_lock, cpu, dispatcher, registry, types, typing
-from numba.core import fastmathpass
+from numba.core import (
+    codegen,
+    compiler_lock,
+    cpu,
+    dispatcher,
+    fastmathpass,
+    registry,
+    types,
+)
 from numba.core.descriptors import TargetDescriptor
 from numba.core.target_extension import (
     CPU,
@@ -16,6 +23,7 @@ from numba.core.target_extension import (
     target_override,
     target_registry,
 )
+from numba.core.typing.context import Context as BaseTypingContext
 
 from enzyme_rules import find_rule, generation
 
@@ -57,7 +65,7 @@ class _RawCodegen(codegen.JITCPUCodegen):
         pass
 
 
-class _TypingContext(typing.Context):
+class _TypingContext(BaseTypingContext):
     """Sees every ``@njit`` function as a function of this target, compiled before or not."""
 
     def resolve_value_type(self, val: Any) -> types.Type:

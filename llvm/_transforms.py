@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numba.core import types
 
-from ._abi import FLOATING
-from ._arguments import (
-    bind,
-    can_vary,
-    positions,
-    prepare_arrays,
-    require_njit,
-    require_varying,
-    types_of,
-)
-from ._call import call, read_shadow
+from ._arguments import bind, can_vary, name_of, own_items, positions, require_njit, types_of
+from ._call import call
 from ._differentiate import Mode
+from ._flat import Item, flatten, flatten_like, rebuild
 from ._inspect import stage_text
-from ._marshal import items, rebuild_tuple, zeros_like
-from ._program import Program, Question, find_program
+from ._marshal import copy_like, zeros_like
+from ._program import Program, Question, program_for
 
 
 class Gradient:
@@ -40,6 +30,7 @@ class Gradient:
         self.argnums = argnums
         self._with_value = with_value
         self._last: Question | None = None
+        self._choices: dict[int, Any] = {}
         functools.update_wrapper(self, function.py_func)
 
     def __repr__(self) -> str:
@@ -47,28 +38,31 @@ class Gradient:
         return f"{name}({self.function.py_func.__qualname__}, argnums={self.argnums})"
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        arguments = prepare_arrays(bind(self.function, arguments, keywords))
-        argument_types = types_of(self._call, self.function, arguments)
-        chosen = positions(self._call, self.argnums, len(arguments))
-        require_varying(self._call, self.function, chosen, argument_types)
-        varying = tuple(i in chosen for i in range(len(arguments)))
-        question = Question(Mode.REVERSE, argument_types, varying)
-        program = find_program(self.function, question)
-        self._last = question
+        arguments = own_items(bind(self._call, self.function, arguments, keywords))
+        chosen, varying = self._choose(len(arguments))
+        program = program_for(self._call, self.function, Mode.REVERSE, arguments, varying)
+        self._last = program.question
         if not program.returns_value:
             raise TypeError(
                 f"`{self._call}` needs a function that returns a real number. Got "
-                f"`{self.function.py_func.__qualname__}`, which returns nothing. For results written "
-                f"into arrays use `vjp`, or `autodiff` with their cotangents."
+                f"`{self.function.py_func.__qualname__}`, which returns nothing. For results "
+                f"written into arrays use `vjp`, or `autodiff` with their cotangents."
             )
-        shadows = [
-            zeros_like(ty, a) if v else None
-            for ty, a, v in zip(argument_types, arguments, varying, strict=True)
-        ]
+        if program.writes_varying:
+            arguments = _with_copies(program, arguments, varying)
+        shadows: list[Any] = [None] * len(program.frame.items)
         value, _ = call(program, self.function, arguments, shadows)
-        found = tuple(read_shadow(argument_types[i], arguments[i], shadows[i]) for i in chosen)
+        found = gradients(program, arguments, shadows, chosen)
         gradient = found[0] if isinstance(self.argnums, (int, np.integer)) else found
         return (value, gradient) if self._with_value else gradient
+
+    def _choose(self, count: int) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+        """`argnums` for so many arguments, and for each argument whether it varies."""
+        known = self._choices.get(count)
+        if known is None:
+            chosen = positions(self._call, self.argnums, count)
+            known = self._choices[count] = chosen, tuple(i in chosen for i in range(count))
+        return known
 
     def inspect_llvm(self, stage: str = "optimised") -> str:
         """LLVM IR of one stage, for the types of the last call.
@@ -151,35 +145,32 @@ def jvp(function: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple
     Returns
     -------
     value, tangent
-        Numbers, for a function that returns one. For a function that writes its results into arrays:
-        a tuple of those that it may write, and a tuple of their tangents. These are fresh arrays; the
-        arrays passed in are left as they were.
+        Numbers, for a function that returns one. For a function that writes its results into
+        arrays: a tuple of those that it may write, and a tuple of their tangents. These are fresh
+        arrays; the arrays passed in are left as they were.
     """
     name = "jvp(f, primals, tangents)"
     function = require_njit(name, function)
-    arguments = prepare_arrays(primals)
-    argument_types = types_of(name, function, arguments)
-    if len(tangents) != len(arguments):
+    if len(tangents) != len(primals):
         raise ValueError(
-            f"`{name}` needs one tangent, or None, for each of the {len(arguments)} arguments. "
+            f"`{name}` needs one tangent, or None, for each of the {len(primals)} primals. "
             f"Got {len(tangents)}."
         )
+    arguments = own_items(bind(name, function, primals))
+    # Defaults do not vary.
+    tangents = (*tangents, *[None] * (len(arguments) - len(tangents)))
     varying = tuple(t is not None for t in tangents)
-    chosen = [i for i, varies in enumerate(varying) if varies]
-    require_varying(name, function, chosen, argument_types)
-    program = find_program(function, Question(Mode.FORWARD, argument_types, varying))
-    shadows = [
-        zeros_like(ty, a) if can_vary(ty) else None
-        for ty, a in zip(argument_types, arguments, strict=True)
-    ]
-    for i in chosen:
-        _fill(f"{name}: tangent {i}", argument_types[i], shadows[i], tangents[i])
-    arguments = _own_outputs(program, arguments)
+    program = program_for(name, function, Mode.FORWARD, arguments, varying)
+    shadows: list[Any] = []
+    for i, (argument, tangent) in enumerate(zip(arguments, tangents, strict=True)):
+        what = f"the tangent of `{name_of(function, i)}`"
+        shadows += _shadows(what, program.frame.items[len(shadows) :], argument, tangent)
+    arguments = _with_copies(program, arguments)
     value, tangent = call(program, function, arguments, shadows, seed=0.0)
     if program.returns_value:
         return value, tangent
-    outputs = written_arguments(program)
-    return tuple(arguments[i] for i in outputs), tuple(shadows[i] for i in outputs)
+    outputs = program.written_arguments
+    return tuple(arguments[i] for i in outputs), gradients(program, arguments, shadows, outputs)
 
 
 def vjp(
@@ -198,102 +189,105 @@ def vjp(
     Returns
     -------
     value
-        A number; or, for a function that writes its results into arrays, a tuple of those that it may
-        write, after the call. These are fresh arrays; the ones passed in are left as they were.
+        A number; or, for a function that writes its results into arrays, a tuple of those that it
+        may write, after the call. These are fresh arrays; the ones passed in are left as they were.
     pullback : callable
-        Takes one cotangent for the number, or one (or None, for zero) for each of the written arrays;
-        returns a tuple with one for each of `argnums`. May be called many times.
+        Takes one cotangent for the number, or one (or None, for zero) for each of the written
+        arrays; returns a tuple with one for each of `argnums`. May be called many times.
     """
     name = "vjp(f, *primals)"
     function = require_njit(name, function)
-    arguments = prepare_arrays(primals)
-    argument_types = types_of(name, function, arguments)
+    arguments = own_items(bind(name, function, primals))
     if argnums is None:
+        argument_types = types_of(name, function, arguments)
         chosen = tuple(i for i, ty in enumerate(argument_types) if can_vary(ty))
     else:
         chosen = positions(name, argnums, len(arguments))
-        require_varying(name, function, chosen, argument_types)
     varying = tuple(i in chosen for i in range(len(arguments)))
-    program = find_program(function, Question(Mode.REVERSE, argument_types, varying))
-    outputs = () if program.returns_value else written_arguments(program)
-    kept = _own_outputs(program, arguments)
-    results = _own_outputs(program, kept)
+    program = program_for(name, function, Mode.REVERSE, arguments, varying)
+    outputs = () if program.returns_value else program.written_arguments
+    # The point of the pullback stays as it is now, whatever becomes of the arrays that came in.
+    kept = tuple(rebuild(a, iter(map(_copy, flatten([a])))) for a in arguments)
+    results = _with_copies(program, kept)
     value = function(*results)
 
     def pullback(*cotangents: Any) -> tuple[Any, ...]:
         expected = len(outputs) if outputs else 1
         if len(cotangents) != expected:
             raise ValueError(
-                f"The pullback of `{function.py_func.__qualname__}` needs {expected} cotangents, one "
-                f"for each result. Got {len(cotangents)}."
+                f"The pullback of `{function.py_func.__qualname__}` takes one cotangent for "
+                f"each of its {expected} results. Got {len(cotangents)}."
             )
-        shadows = [
-            zeros_like(ty, a) if varies or i in outputs else None
-            for i, (ty, a, varies) in enumerate(zip(argument_types, kept, varying, strict=True))
-        ]
-        for position, cotangent in zip(outputs, cotangents, strict=False):
-            if cotangent is not None:
-                what = f"cotangent of argument {position}"
-                _fill(what, argument_types[position], shadows[position], cotangent)
-        seed = 1.0 if outputs else float(cotangents[0])
-        call(program, function, _own_outputs(program, kept), shadows, seed=seed)
-        return tuple(read_shadow(argument_types[i], kept[i], shadows[i]) for i in chosen)
+        shadows: list[Any] = []
+        for i, argument in enumerate(kept):
+            given = cotangents[outputs.index(i)] if i in outputs else None
+            what = f"the cotangent of `{name_of(function, i)}`"
+            shadows += _shadows(what, program.frame.items[len(shadows) :], argument, given)
+        seed = 1.0 if outputs else _number("the cotangent", cotangents[0])
+        point = _with_copies(program, kept)
+        call(program, function, point, shadows, seed=seed)
+        return gradients(program, point, shadows, chosen)
 
     return (value if program.returns_value else tuple(results[i] for i in outputs)), pullback
 
 
-def written_arguments(program: Program) -> tuple[int, ...]:
-    """Positions of the arguments with floating-point arrays that the function may write."""
-    flags = iter(program.item_flags)
-    found = []
-    for position, ty in enumerate(program.question.argument_types):
-        written = [next(flags)[1] for _ in _item_types(ty)]
-        if any(written) and can_vary(ty):
-            found.append(position)
-    return tuple(found)
+def gradients(
+    program: Program, arguments: Sequence[Any], shadows: Sequence[Any], chosen: Sequence[int]
+) -> tuple[Any, ...]:
+    """The shadows of the chosen arguments, in the form of these: None for what cannot vary."""
+    starts = program.starts
+    return tuple(rebuild(arguments[i], iter(shadows[starts[i] : starts[i + 1]])) for i in chosen)
 
 
-def _item_types(ty: types.Type) -> list[types.Type]:
-    if isinstance(ty, types.BaseTuple):
-        return [t for item in ty.types for t in _item_types(item)]
-    return [ty] if can_vary(ty) or isinstance(ty, (types.Array, types.Integer, types.Boolean)) else []
+def _with_copies(
+    program: Program, arguments: tuple[Any, ...], which: Sequence[bool] | None = None
+) -> tuple[Any, ...]:
+    """The arguments, with copies of the arrays that the function may write; of some, or of all."""
+    made = []
+    for i, argument in enumerate(arguments):
+        own = program.frame.items[program.starts[i] : program.starts[i + 1]]
+        if (which is None or which[i]) and any(item.written for item in own):
+            pairs = zip(own, flatten([argument]), strict=True)
+            flat = iter([copy_like(value) if item.written else value for item, value in pairs])
+            argument = rebuild(argument, flat)
+        made.append(argument)
+    return tuple(made)
 
 
-def _own_outputs(program: Program, arguments: Sequence[Any]) -> tuple[Any, ...]:
-    """The arguments, with copies of those that the function may write."""
-    flags = iter(program.item_flags)
-
-    def own(ty: types.Type, value: Any) -> Any:
-        if isinstance(ty, types.BaseTuple):
-            made = [own(t, v) for t, v in zip(ty.types, value, strict=True)]
-            return rebuild_tuple(value, made)
-        if not _item_types(ty):
-            return value
-        written = next(flags)[1]
-        return _copy(ty, value) if written and isinstance(ty, types.Array) else value
-
-    types_ = program.question.argument_types
-    return tuple(own(ty, a) for ty, a in zip(types_, arguments, strict=True))
+def _copy(value: Any) -> Any:
+    return copy_like(value) if isinstance(value, np.ndarray) else value
 
 
-def _copy(ty: types.Type, array: np.ndarray) -> np.ndarray:
-    """A copy with the same strides, so that its Numba type is the same."""
-    made = zeros_like(ty, array)
-    made[...] = array
-    return made
+def _shadows(what: str, items: Sequence[Item], argument: Any, given: Any) -> list[Any]:
+    """Shadows for the items of one argument, filled with a tangent or cotangent that is like it."""
+    flat = flatten([argument])
+    found: list[Any] = []
+    for item, value, own in zip(items, flat, flatten_like(what, argument, given), strict=False):
+        if own is None or not item.can_vary:
+            found.append(None)
+        elif item.kind == "array":
+            found.append(zeros_like(value))
+            _fill(what, found[-1], own)
+        else:
+            found.append(_number(what, own, is_complex=item.kind == "complex"))
+    return found
 
 
-def _fill(what: str, ty: types.Type, shadow: Any, given: Any) -> None:
-    """Put a tangent or cotangent into a shadow, checking that it is like the argument."""
-    if isinstance(ty, types.BaseTuple):
-        for k, (t, s, g) in enumerate(zip(ty.types, shadow, given, strict=True)):
-            if s is not None and g is not None:
-                _fill(f"{what}[{k}]", t, s, g)
-        return
+def _fill(what: str, shadow: np.ndarray, given: Any) -> None:
     given = np.asarray(given)
     if given.shape != shadow.shape or not np.can_cast(given.dtype, shadow.dtype, "same_kind"):
         raise ValueError(
-            f"`{what}` needs shape {shadow.shape} and dtype {shadow.dtype}, like what it belongs to. "
-            f"Got {given.shape} and {given.dtype}."
+            f"A derivative needs {what} to have shape {shadow.shape} and dtype {shadow.dtype}, "
+            f"like what it belongs to. Got {given.shape} and {given.dtype}."
         )
     shadow[...] = given
+
+
+def _number(what: str, given: Any, *, is_complex: bool = False) -> Any:
+    try:
+        return complex(given) if is_complex else float(given)
+    except (TypeError, ValueError):
+        kind = "complex" if is_complex else "real"
+        raise ValueError(
+            f"A derivative needs {what} to be a {kind} number. Got {given!r}."
+        ) from None

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import njit
+from numba.core import types
+from numba.extending import intrinsic
 from numpy.typing import ArrayLike, NDArray
+
+from ._legendre import PHASES
+from ._simd import LANES
 
 
 def as_batch(
@@ -92,3 +98,50 @@ def _shape_hint(array: NDArray, shape: tuple[int, ...]) -> str:
     if len(shape) == 1:
         return "Coefficients are packed, m-major, as in healpy: see `sht.lm_index`."
     return ""
+
+
+@njit(error_model="numpy")
+def check_kernel_arrays(field, a, t, scratch):
+    """Checks at the entry of the ``_into`` functions, where a wrong length would be memory overwritten.
+
+    Raises
+    ------
+    TypeError
+        When it is compiled: another dtype or layout, or `field` and `a` in each other's place.
+    ValueError
+        Another shape, or the scratch of another Transform.
+    """
+    _require_kernel_types(field, a)
+    if field.shape[0] != len(t.areas) or field.shape[1] != t.fft.n:
+        raise ValueError(
+            "`synthesis_into(field, a, t, scratch)` and `analysis_into(a, field, t, scratch)` need a "
+            "field of shape `t.grid.shape`. Got another. Pass one field at a time, of t's own grid."
+        )
+    if len(a) != len(t.legendre.scale):
+        raise ValueError(
+            "`synthesis_into(field, a, t, scratch)` and `analysis_into(a, field, t, scratch)` need "
+            "`t.ncoef` coefficients. Got another number. Make them with `np.zeros(t.ncoef, complex)`."
+        )
+    if (
+        len(scratch.coef) != len(t.legendre.recurrence) * 2
+        or len(scratch.phases) < min(t.block, t.legendre.first.shape[1]) * len(t.legendre.first) * PHASES
+        or len(scratch.row) < max(t.fft.n // 2 + 1, len(t.legendre.first) * LANES)
+        or len(scratch.fft) < 2 * (t.fft.n // 2 + 1) + t.fft.n
+    ):
+        raise ValueError(
+            "`synthesis_into(field, a, t, scratch)` and `analysis_into(a, field, t, scratch)` need the "
+            "scratch of this Transform. Got that of another. Make it with `t.scratch()`."
+        )
+
+
+@intrinsic
+def _require_kernel_types(typing_context: Any, field: Any, a: Any) -> Any:
+    for name, ty, dtype, rank in (("field", field, types.float64, 2), ("a", a, types.complex128, 1)):
+        fits = isinstance(ty, types.Array) and (ty.dtype, ty.ndim, ty.layout) == (dtype, rank, "C")
+        if not fits:
+            raise TypeError(
+                f"`synthesis_into(field, a, t, scratch)` and `analysis_into(a, field, t, scratch)` need "
+                f"`{name}` to be a C-contiguous array({dtype}, {rank}d, C). Got {ty}. What they write "
+                f"comes first; `np.ascontiguousarray` and `.astype` convert what they read."
+            )
+    return types.void(field, a), lambda context, builder, sig, args: context.get_dummy_value()

@@ -6,7 +6,8 @@ from numba import njit
 
 from enzyme_rules.fftw import brfft_into, rfft_into
 
-from ._legendre import BLOCK, PHASES
+from ._legendre import PHASES
+from ._legendre_tables import BLOCK
 from ._simd import LANES, RINGS
 
 

@@ -9,6 +9,7 @@ from numba import njit
 
 from enzyme_rules import LinearRule, register
 
+from ._arguments import check_kernel_arrays
 from ._fourier import rings_to_tile, tile_to_rings
 from ._legendre import PHASES, legendre_analysis_into, legendre_synthesis_into
 from ._simd import LANES, RINGS
@@ -22,6 +23,8 @@ class Scratch(NamedTuple):
     coef : (2 * nsteps * LANES,) float64
         Scaled coefficients in the order of the Legendre stage.
     phases : (tiles in a block * ngroups * PHASES,) float64
+    state : (2 * BLOCK,) float64
+        Polynomials of one tile, for the derivative.
     row : (row length,) complex128
         The half spectrum of one ring.
     fft : float64 array
@@ -30,6 +33,7 @@ class Scratch(NamedTuple):
 
     coef: np.ndarray
     phases: np.ndarray
+    state: np.ndarray
     row: np.ndarray
     fft: np.ndarray
 
@@ -48,10 +52,18 @@ def synthesis_into(field, a, t, scratch):
     scratch : Scratch
         ``t.scratch()``; each thread needs its own.
 
+    Raises
+    ------
+    TypeError
+        When it is compiled: another dtype or layout.
+    ValueError
+        Another shape, or the scratch of another Transform; nothing has been written then.
+
     Notes
     -----
     Real-linear in `a`; a rule makes its derivative the transposed map, without a tape.
     """
+    check_kernel_arrays(field, a, t, scratch)
     pack_coefficients_into(scratch.coef, a, t)
     tables = t.legendre
     ngroups, ntiles = tables.first.shape
@@ -65,6 +77,7 @@ def synthesis_into(field, a, t, scratch):
                 legendre_synthesis_into(
                     scratch.phases[k : k + PHASES],
                     scratch.coef[2 * LANES * s : 2 * LANES * e],
+                    scratch.state,
                     tables.x[tile * RINGS : (tile + 1) * RINGS],
                     tables.recurrence[LANES * s : LANES * e],
                     tables.seeds[g, tile],
@@ -89,10 +102,18 @@ def analysis_into(a, field, t, scratch):
     scratch : Scratch
         ``t.scratch()``; each thread needs its own.
 
+    Raises
+    ------
+    TypeError
+        When it is compiled: another dtype or layout.
+    ValueError
+        Another shape, or the scratch of another Transform; nothing has been written then.
+
     Notes
     -----
     Real-linear in `field`; a rule makes its derivative the transposed map, without a tape.
     """
+    check_kernel_arrays(field, a, t, scratch)
     tables = t.legendre
     ngroups, ntiles = tables.first.shape
     size = ngroups * PHASES
@@ -109,6 +130,7 @@ def analysis_into(a, field, t, scratch):
                 legendre_analysis_into(
                     scratch.coef[2 * LANES * s : 2 * LANES * e],
                     scratch.phases[k : k + PHASES],
+                    scratch.state,
                     tables.x[tile * RINGS : (tile + 1) * RINGS],
                     tables.recurrence[LANES * s : LANES * e],
                     tables.seeds[g, tile],

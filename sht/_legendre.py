@@ -1,35 +1,17 @@
 """The Legendre stage: sums over degrees, with the polynomials made on the fly.
 
-Orders are taken `LANES` at a time (a *group*), rings of the northern half `RINGS` at a time (a *tile*).
-Lane k of a group holds order m = m_0 + k and, at *step* i, degree l = m + i: all lanes start together,
-and even steps are the polynomials that are symmetric about the Equator, odd steps those that are not.
-
-With P = κ_i q the recurrence needs one coefficient, ``q_{i+1} = A_i x q_i - q_{i-1}``, where
-
-    κ_{i+1} = κ_{i-1} ε_l / ε_{l+1},   A_i = κ_i / (ε_{l+1} κ_{i+1}),   ε_l = sqrt((l²-m²)/(4l²-1)),
-
-κ_0 = κ_1 = 1. The factors κ go into the coefficients, once for each. (Three-term recurrence: DLMF
-14.10.3 in orthonormal form; the scaling is that of J. Ishioka, J. Meteor. Soc. Japan 96 (2018) 241,
-without its use of x².)
-
-Near the poles P is smaller than any number that matters until l is well above m. Each pair of group and
-tile therefore starts at the first step where some |P| exceeds `NEGLIGIBLE`, from seeds that are made
-once, with an exponent of their own, so that nothing underflows.
+See `_legendre_tables` for groups, tiles, steps and the recurrence.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
 from numba import njit
 
 from enzyme_rules import LinearRule, register
 
+from ._legendre_tables import BLOCK
 from ._simd import (
     LANES,
-    RINGS,
-    aligned_zeros,
     load_block,
     load_vector,
     splat_rings,
@@ -39,203 +21,65 @@ from ._simd import (
     zero_block,
 )
 
-BLOCK = RINGS * LANES
 PHASES = 4 * BLOCK
 """Numbers per group and tile: real and imaginary part of the even sum, then of the odd one."""
 
-NEGLIGIBLE = 1e-30
-"""Polynomials below this are left out. They are of order 1 where they matter, so that coefficients
-would have to differ by 14 orders of magnitude more than float64 resolves for it to be seen."""
 
-
-class LegendreTables(NamedTuple):
-    """All that the Legendre stage knows of truncation and latitudes. O(lmax²) numbers.
-
-    Attributes
-    ----------
-    lmax, mmax : int
-    starts : (ngroups + 1,) int64
-        Group g holds the steps ``starts[g]:starts[g + 1]``, an even number of them.
-    recurrence : (nsteps * LANES,) float64
-        A_{i+1} of each lane at step i, all groups one after the other.
-    scale : (ncoef,) float64
-        κ of each coefficient in the packed order.
-    x : (ntiles * RINGS,) float64
-        cos θ of the northern rings, padded with zeros.
-    first : (ngroups, ntiles) int64
-        Even step to start from; the number of steps where nothing matters.
-    seeds : (ngroups, ntiles, 2 * BLOCK) float64
-        q at that step and at the next.
-    """
-
-    lmax: int
-    mmax: int
-    starts: np.ndarray
-    recurrence: np.ndarray
-    scale: np.ndarray
-    x: np.ndarray
-    first: np.ndarray
-    seeds: np.ndarray
-
-    @property
-    def ngroups(self) -> int:
-        """Number of groups of orders."""
-        return self.first.shape[0]
-
-    @property
-    def ntiles(self) -> int:
-        """Number of tiles of northern rings."""
-        return self.first.shape[1]
-
-
-def make_tables(
-    lmax: int, mmax: int, cos_theta: np.ndarray, sin_theta: np.ndarray
-) -> LegendreTables:
-    """Tables for rings of the northern half, the Equator included.
-
-    Parameters
-    ----------
-    lmax, mmax : int
-        Truncation, mmax <= lmax.
-    cos_theta, sin_theta : (nrings,) float64
-        From north to south, cos θ >= 0.
-    """
-    ngroups = mmax // LANES + 1
-    ntiles = -(-len(cos_theta) // RINGS)
-    steps = lmax - LANES * np.arange(ngroups) + 1
-    starts = np.concatenate([[0], np.cumsum(steps + steps % 2)]).astype(np.int64)
-    padding = ntiles * RINGS - len(cos_theta)
-    x, sine = np.pad(cos_theta, (0, padding)), np.pad(sin_theta, (0, padding))
-    tables = LegendreTables(
-        lmax,
-        mmax,
-        starts,
-        aligned_zeros(starts[-1] * LANES),
-        np.zeros((mmax + 1) * (2 * lmax + 2 - mmax) // 2),
-        x,
-        np.zeros((ngroups, ntiles), np.int64),
-        aligned_zeros((ngroups, ntiles, 2 * BLOCK)),
-    )
-    _fill_recurrence(tables)
-    _fill_seeds(tables, sine, len(cos_theta))
-    for array in tables[2:]:
-        array.setflags(write=False)
-    return tables
-
-
-@njit(error_model="numpy", cache=True)
-def _epsilon(l, m):  # noqa: E741
-    return np.sqrt((l - m) * (l + m) / (4.0 * l * l - 1.0))
-
-
-@njit(error_model="numpy", cache=True)
-def _coefficient(t, g, lane, i):
-    """A_i; A_0 is 1 / ε_{m+1}."""
-    if i == 0:
-        return np.sqrt(2.0 * (g * LANES + lane) + 3.0)
-    return t.recurrence[(t.starts[g] + i - 1) * LANES + lane]
-
-
-@njit(error_model="numpy", cache=True)
-def _fill_recurrence(t):
-    position = 0
-    for m in range(t.mmax + 1):
-        group, lane = divmod(m, LANES)
-        steps = t.starts[group + 1] - t.starts[group]
-        before, now = 1.0, 1.0  # κ at steps i and i + 1
-        for i in range(steps):
-            l = m + i  # noqa: E741
-            if l <= t.lmax:
-                t.scale[position] = before
-                position += 1
-            ratio = _epsilon(l + 1.0, m) / _epsilon(l + 2.0, m)
-            before, now = now, before * ratio
-            t.recurrence[(t.starts[group] + i) * LANES + lane] = before / (_epsilon(l + 2.0, m) * now)
-
-
-@njit(error_model="numpy", cache=True)
-def _fill_seeds(t, sine, nrings):
-    ngroups, ntiles = t.first.shape
-    # λ_mm = (-1)^m sqrt(∏ (2k+1)/(2k) / 4π) sin^m θ, as logarithms of their size
-    log_mm = np.empty(t.mmax + 1)
-    log_mm[0] = -0.5 * np.log(4.0 * np.pi)
-    for m in range(1, t.mmax + 1):
-        log_mm[m] = log_mm[m - 1] + 0.5 * np.log((2.0 * m + 1.0) / (2.0 * m))
-    # The sectoral values themselves by products, which are more accurate than exp(log) is.
-    sectoral = np.empty((t.mmax + 1, len(sine)))
-    for j in range(len(sine)):
-        value = np.sqrt(1.0 / (4.0 * np.pi))
-        for m in range(t.mmax + 1):
-            sectoral[m, j] = value
-            value *= -np.sqrt((2.0 * m + 3.0) / (2.0 * m + 2.0)) * sine[j]
-    start = np.empty(BLOCK, np.int64)
-    for g in range(ngroups):
-        steps = t.starts[g + 1] - t.starts[g]
-        for tile in range(ntiles):
-            first = steps
-            for r in range(RINGS):
-                j = tile * RINGS + r
-                for lane in range(LANES):
-                    m = g * LANES + lane
-                    start[r * LANES + lane] = steps
-                    if j < nrings and m <= t.mmax:
-                        log_value = log_mm[m] + m * np.log(sine[j])
-                        i = _first_step(t, g, lane, t.x[j], log_value, steps)
-                        start[r * LANES + lane] = i
-                        first = min(first, i)
-            first -= first % 2
-            t.first[g, tile] = first
-            if first >= steps:
-                continue
-            for r in range(RINGS):
-                j = tile * RINGS + r
-                for lane in range(LANES):
-                    m = g * LANES + lane
-                    if j < nrings and m <= t.mmax:
-                        log_value = log_mm[m] + m * np.log(sine[j])
-                        p, q = _at_step(t, g, lane, t.x[j], sectoral[m, j], log_value, first)
-                        t.seeds[g, tile, r * LANES + lane] = p
-                        t.seeds[g, tile, BLOCK + r * LANES + lane] = q
-
-
-@njit(error_model="numpy", cache=True)
-def _first_step(t, g, lane, x, log_value, steps):
-    """First step where |q| exceeds `NEGLIGIBLE`; `steps` if none does."""
-    limit = np.log(NEGLIGIBLE)
-    if log_value > limit:
-        return 0
-    before, now, exponent = 0.0, 1.0, log_value
-    for i in range(steps):
-        if np.log(abs(now) + 1e-300) + exponent > limit:
-            return i
-        a = _coefficient(t, g, lane, i)
-        before, now = now, a * x * now - before
-        if abs(now) > 1e100:
-            before, now, exponent = before * 1e-100, now * 1e-100, exponent + 100 * np.log(10.0)
-    return steps
-
-
-@njit(error_model="numpy", cache=True)
-def _at_step(t, g, lane, x, sectoral, log_value, step):
-    """q at a step and at the next."""
-    scaled = sectoral == 0.0 or abs(sectoral) < 1e-290
-    before, now = 0.0, 1.0 if scaled else sectoral
-    exponent = log_value if scaled else 0.0
-    for i in range(step):
-        a = _coefficient(t, g, lane, i)
-        before, now = now, a * x * now - before
-        if scaled and abs(now) > 1e100:
-            before, now, exponent = before * 1e-100, now * 1e-100, exponent + 100 * np.log(10.0)
-    following = _coefficient(t, g, lane, step) * x * now - before
-    if scaled:
-        sign = -1.0 if (g * LANES + lane) % 2 else 1.0
-        factor = sign * np.exp(exponent)
-        return factor * now, factor * following
-    return now, following
+@njit(error_model="numpy")
+def _next_pair(p, q, recurrence, i, cos_theta):
+    """The polynomials two steps on."""
+    p = load_vector(recurrence, i * LANES) * cos_theta * q - p
+    q = load_vector(recurrence, (i + 1) * LANES) * cos_theta * p - q
+    return p, q
 
 
 @njit(error_model="numpy")
-def legendre_synthesis_into(phases, coef, x, recurrence, seeds, first):
+def _add_degrees(sums, coef, i, p, q):
+    """Add to the sums of a synthesis what steps i (even) and i + 1 contribute."""
+    even_re, even_im, odd_re, odd_im = sums
+    return (
+        even_re + p * load_vector(coef, 2 * i * LANES),
+        even_im + p * load_vector(coef, (2 * i + 1) * LANES),
+        odd_re + q * load_vector(coef, (2 * i + 2) * LANES),
+        odd_im + q * load_vector(coef, (2 * i + 3) * LANES),
+    )
+
+
+@njit(error_model="numpy")
+def _add_rings(coef, i, p, q, sums):
+    """Add to the coefficients of steps i (even) and i + 1 what the rings of a tile contribute."""
+    even_re, even_im, odd_re, odd_im = sums
+    k = 2 * i * LANES
+    store_vector(coef, k, load_vector(coef, k) + sum_rings(p * even_re))
+    k += LANES
+    store_vector(coef, k, load_vector(coef, k) + sum_rings(p * even_im))
+    k += LANES
+    store_vector(coef, k, load_vector(coef, k) + sum_rings(q * odd_re))
+    k += LANES
+    store_vector(coef, k, load_vector(coef, k) + sum_rings(q * odd_im))
+
+
+@njit(error_model="numpy")
+def _load_sums(phases):
+    return (
+        load_block(phases, 0),
+        load_block(phases, BLOCK),
+        load_block(phases, 2 * BLOCK),
+        load_block(phases, 3 * BLOCK),
+    )
+
+
+@njit(error_model="numpy")
+def _store_sums(phases, sums):
+    even_re, even_im, odd_re, odd_im = sums
+    store_block(phases, 0, even_re)
+    store_block(phases, BLOCK, even_im)
+    store_block(phases, 2 * BLOCK, odd_re)
+    store_block(phases, 3 * BLOCK, odd_im)
+
+
+@njit(error_model="numpy")
+def legendre_synthesis_into(phases, coef, state, x, recurrence, seeds, first):
     """Sums over degrees at the rings of one tile, for the orders of one group.
 
     ``even = Σ_{even i} q_i(x) c_i`` and ``odd = Σ_{odd i} q_i(x) c_i`` for each ring and each lane; the
@@ -247,54 +91,79 @@ def legendre_synthesis_into(phases, coef, x, recurrence, seeds, first):
         Overwritten: [even re, even im, odd re, odd im][ring][lane].
     coef : (2 * steps * LANES,) float64
         [step][re, im][lane], scaled with κ. An even number of steps.
+    state : (2 * BLOCK,) float64
+        Work space of the derivative: the two latest polynomials.
     x : (RINGS,) float64
     recurrence : (steps * LANES,) float64
     seeds : (2 * BLOCK,) float64
     first : int
     """
-    steps = len(recurrence) // LANES
     cos_theta = splat_rings(x, 0)
     p, q = load_block(seeds, 0), load_block(seeds, BLOCK)
-    even_re, even_im, odd_re, odd_im = zero_block(), zero_block(), zero_block(), zero_block()
-    for i in range(first, steps, 2):
-        even_re = even_re + p * load_vector(coef, 2 * i * LANES)
-        even_im = even_im + p * load_vector(coef, (2 * i + 1) * LANES)
-        p = load_vector(recurrence, i * LANES) * cos_theta * q - p
-        odd_re = odd_re + q * load_vector(coef, (2 * i + 2) * LANES)
-        odd_im = odd_im + q * load_vector(coef, (2 * i + 3) * LANES)
-        q = load_vector(recurrence, (i + 1) * LANES) * cos_theta * p - q
-    store_block(phases, 0, even_re)
-    store_block(phases, BLOCK, even_im)
-    store_block(phases, 2 * BLOCK, odd_re)
-    store_block(phases, 3 * BLOCK, odd_im)
+    zero = zero_block()
+    sums = (zero, zero, zero, zero)
+    for i in range(first, len(recurrence) // LANES, 2):
+        sums = _add_degrees(sums, coef, i, p, q)
+        p, q = _next_pair(p, q, recurrence, i, cos_theta)
+    _store_sums(phases, sums)
 
 
 @njit(error_model="numpy")
-def legendre_analysis_into(coef, phases, x, recurrence, seeds, first):
+def legendre_analysis_into(coef, phases, state, x, recurrence, seeds, first):
     """Adds to the coefficients of one group what the rings of one tile contribute.
 
     ``c_i += Σ_rings q_i(x) even`` for even i, the odd sums for odd i. Arguments as for
     `legendre_synthesis_into`, of which it is the transpose.
     """
-    steps = len(recurrence) // LANES
     cos_theta = splat_rings(x, 0)
     p, q = load_block(seeds, 0), load_block(seeds, BLOCK)
-    even_re, even_im = load_block(phases, 0), load_block(phases, BLOCK)
-    odd_re, odd_im = load_block(phases, 2 * BLOCK), load_block(phases, 3 * BLOCK)
-    for i in range(first, steps, 2):
-        k = 2 * i * LANES
-        store_vector(coef, k, load_vector(coef, k) + sum_rings(p * even_re))
-        k = (2 * i + 1) * LANES
-        store_vector(coef, k, load_vector(coef, k) + sum_rings(p * even_im))
-        p = load_vector(recurrence, i * LANES) * cos_theta * q - p
-        k = (2 * i + 2) * LANES
-        store_vector(coef, k, load_vector(coef, k) + sum_rings(q * odd_re))
-        k = (2 * i + 3) * LANES
-        store_vector(coef, k, load_vector(coef, k) + sum_rings(q * odd_im))
-        q = load_vector(recurrence, (i + 1) * LANES) * cos_theta * p - q
+    sums = _load_sums(phases)
+    for i in range(first, len(recurrence) // LANES, 2):
+        _add_rings(coef, i, p, q, sums)
+        p, q = _next_pair(p, q, recurrence, i, cos_theta)
 
 
-# Enzyme differentiates each tile alone, and makes its polynomials again instead of keeping those of the
-# whole transform: a tape for one tile stays in the L1 or L2 cache.
-register(LinearRule(legendre_synthesis_into))
-register(LinearRule(legendre_analysis_into, accumulates=True))
+# Enzyme differentiates one step of each loop: two degrees. A derivative of the whole loop would run it
+# backwards, and keep all its polynomials for that, since the recurrence is not stable downwards.
+
+
+@njit(error_model="numpy")
+def synthesis_term_into(phases, coef, state, i, x, recurrence):
+    """Adds what steps i and i + 1 contribute, and advances the polynomials in `state`."""
+    p, q = load_block(state, 0), load_block(state, BLOCK)
+    _store_sums(phases, _add_degrees(_load_sums(phases), coef, i, p, q))
+    p, q = _next_pair(p, q, recurrence, i, splat_rings(x, 0))
+    store_block(state, 0, p)
+    store_block(state, BLOCK, q)
+
+
+@njit(error_model="numpy")
+def analysis_term_into(coef, phases, state, i, x, recurrence):
+    """Adds what the rings contribute to steps i and i + 1, and advances the polynomials."""
+    p, q = load_block(state, 0), load_block(state, BLOCK)
+    _add_rings(coef, i, p, q, _load_sums(phases))
+    p, q = _next_pair(p, q, recurrence, i, splat_rings(x, 0))
+    store_block(state, 0, p)
+    store_block(state, BLOCK, q)
+
+
+@njit(error_model="numpy")
+def _synthesis_terms(phases, coef, state, x, recurrence, seeds, first):
+    store_block(state, 0, load_block(seeds, 0))
+    store_block(state, BLOCK, load_block(seeds, BLOCK))
+    for i in range(first, len(recurrence) // LANES, 2):
+        synthesis_term_into(phases, coef, state, i, x, recurrence)
+
+
+@njit(error_model="numpy")
+def _analysis_terms(coef, phases, state, x, recurrence, seeds, first):
+    store_block(state, 0, load_block(seeds, 0))
+    store_block(state, BLOCK, load_block(seeds, BLOCK))
+    for i in range(first, len(recurrence) // LANES, 2):
+        analysis_term_into(coef, phases, state, i, x, recurrence)
+
+
+register(LinearRule(synthesis_term_into, state=(2,), accumulates=True))
+register(LinearRule(analysis_term_into, state=(2,), accumulates=True))
+register(LinearRule(legendre_synthesis_into, terms=_synthesis_terms, state=(2,)))
+register(LinearRule(legendre_analysis_into, terms=_analysis_terms, state=(2,), accumulates=True))

@@ -14,7 +14,8 @@ from enzyme_rules.fftw import RealFFT, fft_scratch, plan_real_fft
 
 from ._arguments import as_batch, check_out
 from ._kernels import Scratch, analysis_into, synthesis_into
-from ._legendre import PHASES, LegendreTables, make_tables
+from ._legendre import PHASES
+from ._legendre_tables import BLOCK, LegendreTables, make_tables
 from ._simd import LANES, aligned_zeros
 from ._spectrum import check_truncation, ncoef
 from .grids import FullGaussian
@@ -145,6 +146,7 @@ class Transform(_Plan):
         return Scratch(
             aligned_zeros(2 * LANES * int(tables.starts[-1])),
             aligned_zeros(min(self.block, tables.ntiles) * tables.ngroups * PHASES),
+            aligned_zeros(2 * BLOCK),
             aligned_zeros(row, np.complex128),
             fft_scratch(self.fft),
         )

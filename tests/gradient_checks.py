@@ -1,7 +1,6 @@
 """What every gradient must satisfy, whatever the function: the checks, and the cases' form."""
 
 import copy
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ class Case:
     arguments: tuple[Any, ...]
     argnums: tuple[int, ...] = (0,)
     outputs: tuple[int, ...] = ()
+    scratch: tuple[int, ...] = ()  # written on the way, by the function itself
     exact: Callable[..., Any] | None = None
     eps: float = np.finfo(np.float64).eps
 
@@ -34,7 +34,7 @@ class Case:
         return copied(self.arguments)
 
 
-def copied(value):
+def copied(value: Any) -> Any:
     """A copy to the bit, with the same strides: `copy.deepcopy` packs arrays."""
     if isinstance(value, tuple):
         made = [copied(v) for v in value]
@@ -57,7 +57,7 @@ def flat(value):
         return np.zeros(0)
     if isinstance(value, tuple):
         return np.concatenate([np.zeros(0), *map(flat, value)])
-    array = np.asarray(value)
+    array: Any = np.asarray(value)
     if array.dtype.kind == "c":
         return np.stack([array.real, array.imag], -1).ravel().astype(np.float64)
     return array.ravel().astype(np.float64) if array.dtype.kind == "f" else np.zeros(0)
@@ -114,6 +114,13 @@ def identical(got, want):
         assert got == want
 
 
+def untouched(case, arguments, apart_from=()):
+    """Bit by bit, whatever a derivative was computed in between."""
+    for i, argument in enumerate(arguments):
+        if i not in apart_from:
+            identical(argument, case.arguments[i])
+
+
 def results(case, arguments):
     """What the function itself gives: the number, or the arrays it wrote."""
     value = case.function(*arguments)
@@ -140,10 +147,9 @@ def check_value_and_exact(case):
         value, gradient = reverse(case, seed)
     else:
         value, gradient = value_and_grad(case.function, case.argnums)(*arguments)
-        identical(arguments, case.arguments)
-        (alone,) = [grad(case.function, case.argnums[0])(*case.fresh())]
+        untouched(case, arguments, case.scratch)
         if len(case.argnums) == 1:
-            identical(alone, gradient[0])
+            identical(grad(case.function, case.argnums[0])(*case.fresh()), gradient[0])
     close(case, value, want, growth=8.0)
     for position, found in zip(case.argnums, gradient, strict=True):
         same_form(found, case.arguments[position])
@@ -191,35 +197,31 @@ def check_shadows_accumulate(case):
     arguments = case.fresh()
     seed = tuple(like(case.arguments[i], rng) for i in case.outputs)
     _, gradients = reverse(case, seed if case.outputs else 1.0)
-    shadows, activities = {}, []
-    for i, argument in enumerate(arguments):
-        if i in case.outputs:
-            activities.append(Duplicated(argument, copied(seed[case.outputs.index(i)])))
-        elif i not in case.argnums:
-            activities.append(Const(argument))
-        elif isinstance(argument, (np.ndarray, tuple)) and not has_number(argument):
-            shadows[i] = like(argument, rng)
-            activities.append(Duplicated(argument, copied(shadows[i])))
+    before = {i: like(case.arguments[i], rng) for i in case.argnums}
+    activities: list[Any] = [Const(a) for a in arguments]
+    for i in case.argnums:
+        if isinstance(arguments[i], (np.ndarray, tuple)):
+            activities[i] = Duplicated(arguments[i], places(before[i]))
         else:
-            activities.append(Active(argument))
-    if any(isinstance(a, Active) and isinstance(a.value, tuple) for a in activities):
-        return  # a tuple that holds a number: its derivative has no place in place
+            activities[i] = Active(arguments[i])
+    for i, own in zip(case.outputs, seed, strict=True):
+        activities[i] = Duplicated(arguments[i], copied(own))
     returned = iter(autodiff(Reverse, case.function, *activities))
-    for position, gradient in zip(case.argnums, gradients, strict=True):
+    for position, gradient in sorted(zip(case.argnums, gradients, strict=True), key=lambda p: p[0]):
         activity = activities[position]
         if isinstance(activity, Active):
             close(case, next(returned), gradient)
-        elif position not in case.outputs:
-            close(case, activity.shadow, flat(shadows[position]) + flat(gradient))
-    for i, argument in enumerate(arguments):
-        if i not in case.outputs:
-            identical(argument, case.arguments[i])
+        elif position not in (*case.outputs, *case.scratch):
+            close(case, activity.shadow, flat(before[position]) + flat(gradient))
+    untouched(case, arguments, (*case.outputs, *case.scratch))
 
 
-def has_number(value):
+def places(value):
+    """A shadow to add to: a number in a tuple becomes an array without dimensions."""
     if isinstance(value, tuple):
-        return any(map(has_number, value))
-    return isinstance(value, (float, complex, np.floating, np.complexfloating))
+        made = [places(v) for v in value]
+        return type(value)(*made) if hasattr(value, "_fields") else tuple(made)
+    return None if value is None else copied(np.asarray(value))
 
 
 def check_differences(case):

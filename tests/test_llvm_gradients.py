@@ -1,12 +1,13 @@
 """Gradients of Numba code as people write it: one table of functions, the same checks for each."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import pytest
 
+from llvm import Active, Reverse, autodiff, grad, jvp, value_and_grad, vjp
 from tests.gradient_checks import CHECKS, Case
 
 X = np.array([0.3, -1.2, 0.7, 2.1])
@@ -90,7 +91,9 @@ def shapes(m):
     flat = m.ravel()
     r = t.reshape(m.size)
     s = np.concatenate((flat[:3], r[3:]))
-    return (s * flat).sum() + np.outer(flat, r)[1, 2] + np.flip(flat)[0] + np.clip(s, 0.0, 1.0).sum()
+    return (
+        (s * flat).sum() + np.outer(flat, r)[1, 2] + np.flip(flat)[0] + np.clip(s, 0.0, 1.0).sum()
+    )
 
 
 @numba.njit
@@ -223,10 +226,11 @@ def energy(state):
     return kinetic + state.steps * (state.position**4).sum()
 
 
-def energy_gradient(state):
+def energy_gradient(state) -> Any:
     p = state.momentum
+    nothing: Any = None
     return State(
-        4 * state.steps * state.position**3, p / state.mass, -(p @ p) / (2 * state.mass**2), None
+        4 * state.steps * state.position**3, p / state.mass, -(p @ p) / (2 * state.mass**2), nothing
     )
 
 
@@ -307,10 +311,16 @@ CASES = [
         outputs=(0,),
         exact=lambda y, x: (np.ones(4), np.full(4, 3.0)),
     ),
-    Case(function=double_in_place, arguments=(X, 3), exact=lambda x, n: np.full(4, 8.0)),
+    Case(
+        function=double_in_place,
+        arguments=(X, 3),
+        scratch=(0,),
+        exact=lambda x, n: np.full(4, 8.0),
+    ),
     Case(
         function=through_scratch,
         arguments=(X, np.zeros(4)),
+        scratch=(1,),
         exact=lambda x, _: 2 * np.exp(x + x[::-1]),
     ),
     Case(
@@ -399,3 +409,58 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_gradient(case, check):
     check(case)
+
+
+def test_arguments_to_vary_are_copied_where_the_function_writes():
+    """The gradient can be asked for twice; what does not vary is written, as by the function."""
+    x, scratch = X.copy(), np.zeros(4)
+    first = grad(double_in_place)(x, 3)
+    np.testing.assert_array_equal(first, grad(double_in_place)(x, 3))
+    np.testing.assert_array_equal(x, X)
+    grad(through_scratch)(x, scratch)
+    np.testing.assert_allclose(scratch, np.exp(X), rtol=1e-15)
+
+
+def test_defaults_and_keywords():
+    assert grad(defaults)(1.5) == 2 * 3 * 1.5**2
+    assert grad(defaults)(x=1.5, n=2) == 2 * 2 * 1.5
+    assert grad(defaults, argnums=1)(1.5, a=7.0) == 1.5**3
+    assert grad(defaults, argnums=-2)(1.5) == 1.5**3
+    value, pullback = vjp(defaults, 1.5, argnums=0)
+    assert (value, pullback(1.0)) == (2 * 1.5**3, (2 * 3 * 1.5**2,))
+    assert jvp(defaults, (1.5,), (2.0,)) == (2 * 1.5**3, 2 * 2 * 3 * 1.5**2)
+    assert autodiff(Reverse, defaults, Active(1.5)) == (2 * 3 * 1.5**2,)
+
+
+def test_shape_of_the_result():
+    """One position gives the gradient, several a tuple; the name is the function's."""
+    x = X.copy()
+    assert isinstance(grad(cube_sum)(x), np.ndarray)
+    assert isinstance(grad(cube_sum, argnums=(0,))(x), tuple)
+    value, gradient = value_and_grad(cube_sum)(x)
+    assert isinstance(value, float)
+    assert isinstance(gradient, np.ndarray)
+    assert vars(grad(cube_sum))["__name__"] == "cube_sum"
+    assert repr(grad(cube_sum)) == "grad(cube_sum, argnums=0)"
+
+
+def test_vjp_keeps_its_point():
+    """What happens to the arrays afterwards does not move the pullback."""
+    x = X.copy()
+    value, pullback = vjp(cube_sum, x)
+    x[:] = 0.0
+    np.testing.assert_allclose(pullback(2.0)[0], 6 * X**2, rtol=1e-15)
+    assert value == cube_sum(X)
+
+
+def test_none_is_a_zero_cotangent():
+    _, pullback = vjp(scale_into, np.zeros(4), X, 1.5)
+    assert [np.abs(d).max() for d in pullback(None)] == [0.0, 0.0, 0.0]
+
+
+def test_nan_goes_through():
+    x = X.copy()
+    x[1] = np.nan
+    value, gradient = value_and_grad(cube_sum)(x)
+    assert np.isnan(value)
+    np.testing.assert_array_equal(np.isnan(gradient), [False, True, False, False])

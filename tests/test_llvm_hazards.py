@@ -246,13 +246,13 @@ def test_same_array_twice():
 def test_same_array_read_and_written():
     y = X.copy()
     for output, input_ in ((y, y), (y[:3], y[1:]), (y[::-1], y)):
+        shadows = np.zeros(4), np.ones(4)
+        dy, dx = (s[: y.size] for s, y in zip(shadows, (output, input_), strict=True))
+        if output.strides != input_.strides:
+            dy = dy[::-1]
         with pytest.raises(ValueError, match=r"`square_into` needs arrays.*overlap.*Got.*x\.copy"):
-            jvp_in_place(output, input_)
+            autodiff(Forward, square_into, Duplicated(output, dy), Duplicated(input_, dx))
     unchanged(y, X)
-
-
-def jvp_in_place(y, x):
-    autodiff(Forward, square_into, Duplicated(y, np.zeros(y.shape)), Duplicated(x, x + 0.0))
 
 
 def test_interleaved_is_not_overlapping():

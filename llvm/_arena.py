@@ -1,0 +1,224 @@
+"""Memory that a derivative allocates: on cache lines, and given back when the call ends.
+
+Enzyme frees the tapes and shadows that it makes. What the function itself allocates it leaves
+alone, since Numba's reference counts are hidden from it; a gradient leaked every temporary of its
+primal. So each call of a derivative keeps a ring of all that was allocated in it, by which its end
+frees what is left: after an exception too.
+
+A block begins on 64 bytes, because vectors that lie across two cache lines cost twice. In front of
+it are four words: its neighbours in the ring, the address that malloc gave, and its size. A thread
+finds its ring by a key of pthreads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import re
+
+import llvmlite.binding as llvm
+
+from ._differentiate import ENTRY
+
+_KEY = "enzyme_sht_arena"
+_OURS = {
+    "malloc": "arena_allocate",
+    "calloc": "arena_zeros",
+    "realloc": "arena_resize",
+    "free": "arena_release",
+}
+_NAMES = re.compile(rf"@({'|'.join(_OURS)})\b")
+
+
+def with_arena(ir: str) -> str:
+    """A module whose entry gives back all that was allocated in it."""
+    if not _NAMES.search(ir):
+        return ir
+    ir = _NAMES.sub(lambda found: f"@{_OURS[found[1]]}", ir)
+    ir = re.sub(rf"^(define [^\n]*)@{ENTRY}\(", r"\1@arena_entry(", ir, flags=re.M)
+    module = llvm.parse_assembly(ir)
+    module.link_in(llvm.parse_assembly(_RUNTIME))
+    return str(module)
+
+
+@functools.cache
+def provide_key() -> None:
+    """Make the key under which each thread keeps its ring, and tell LLVM where it is."""
+    process = ctypes.CDLL(None)
+    key = ctypes.c_size_t(0)  # pthread_key_t is an unsigned int on Linux, a long on macOS
+    if process.pthread_key_create(ctypes.byref(key), None) != 0:
+        raise MemoryError("no key left for the memory of compiled derivatives")
+    _kept.append(key)
+    llvm.add_symbol(_KEY, ctypes.addressof(key))
+
+
+_kept: list[ctypes.c_size_t] = []
+
+_RUNTIME = f"""
+@{_KEY} = external global i64
+declare i64 @arena_entry(ptr)
+declare ptr @malloc(i64)
+declare ptr @realloc(ptr, i64)
+declare void @free(ptr)
+declare ptr @pthread_getspecific(i64)
+declare i32 @pthread_setspecific(i64, ptr)
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1)
+
+define i64 @{ENTRY}(ptr %slots) {{
+  %ring = alloca [2 x ptr]
+  %outer = call ptr @arena_begin(ptr %ring)
+  %result = call i64 @arena_entry(ptr %slots)
+  call void @arena_end(ptr %ring, ptr %outer)
+  ret i64 %result
+}}
+
+define ptr @arena_begin(ptr %ring) noinline {{
+  %previous = getelementptr ptr, ptr %ring, i64 1
+  store ptr %ring, ptr %ring
+  store ptr %ring, ptr %previous
+  %key = load i64, ptr @{_KEY}
+  %outer = call ptr @pthread_getspecific(i64 %key)
+  %status = call i32 @pthread_setspecific(i64 %key, ptr %ring)
+  ret ptr %outer
+}}
+
+define void @arena_end(ptr %ring, ptr %outer) noinline {{
+  br label %check
+check:
+  %header = load volatile ptr, ptr %ring
+  %done = icmp eq ptr %header, %ring
+  br i1 %done, label %end, label %more
+more:
+  %block = getelementptr i8, ptr %header, i64 32
+  call void @arena_release(ptr %block)
+  br label %check
+end:
+  %key = load i64, ptr @{_KEY}
+  %status = call i32 @pthread_setspecific(i64 %key, ptr %outer)
+  ret void
+}}
+
+; Put a block at the place of a malloc of its size plus 95 bytes, into the ring.
+define ptr @arena_link(ptr %raw, i64 %size) noinline {{
+  %address = ptrtoint ptr %raw to i64
+  %past = add i64 %address, 95
+  %start = and i64 %past, -64
+  %offset = sub i64 %start, %address
+  %block = getelementptr i8, ptr %raw, i64 %offset
+  %header = getelementptr i8, ptr %block, i64 -32
+  %previous = getelementptr ptr, ptr %header, i64 1
+  %place = getelementptr ptr, ptr %header, i64 2
+  %length = getelementptr i64, ptr %header, i64 3
+  store ptr %raw, ptr %place
+  store i64 %size, ptr %length
+  %key = load i64, ptr @{_KEY}
+  %mine = call ptr @pthread_getspecific(i64 %key)
+  ; A thread that the function started itself has none: such a block is a ring of its own.
+  store ptr %header, ptr %header
+  store ptr %header, ptr %previous
+  %alone = icmp eq ptr %mine, null
+  br i1 %alone, label %end, label %insert
+insert:
+  %next = load ptr, ptr %mine
+  %back = getelementptr ptr, ptr %next, i64 1
+  store ptr %next, ptr %header
+  store ptr %mine, ptr %previous
+  store ptr %header, ptr %back
+  store ptr %header, ptr %mine
+  br label %end
+end:
+  ret ptr %block
+}}
+
+define void @arena_unlink(ptr %header) {{
+  %next = load ptr, ptr %header
+  %place = getelementptr ptr, ptr %header, i64 1
+  %previous = load ptr, ptr %place
+  %back = getelementptr ptr, ptr %next, i64 1
+  store ptr %next, ptr %previous
+  store ptr %previous, ptr %back
+  ret void
+}}
+
+define noalias ptr @arena_allocate(i64 %size) noinline nounwind willreturn allocsize(0)
+allockind("alloc,uninitialized") "alloc-family"="arena" memory(inaccessiblemem: readwrite) {{
+  %total = add i64 %size, 95
+  %raw = call ptr @malloc(i64 %total)
+  %failed = icmp eq ptr %raw, null
+  br i1 %failed, label %none, label %link
+link:
+  %block = call ptr @arena_link(ptr %raw, i64 %size)
+  ret ptr %block
+none:
+  ret ptr null
+}}
+
+define noalias ptr @arena_zeros(i64 %count, i64 %each) noinline nounwind willreturn
+allocsize(0, 1) allockind("alloc,zeroed") "alloc-family"="arena" memory(inaccessiblemem: readwrite)
+{{
+  %size = mul i64 %count, %each
+  %block = call ptr @arena_allocate(i64 %size)
+  %failed = icmp eq ptr %block, null
+  br i1 %failed, label %end, label %clear
+clear:
+  call void @llvm.memset.p0.i64(ptr %block, i8 0, i64 %size, i1 false)
+  br label %end
+end:
+  ret ptr %block
+}}
+
+define noalias ptr @arena_resize(ptr allocptr %block, i64 %size) noinline nounwind
+willreturn allocsize(1) allockind("realloc") "alloc-family"="arena" memory(argmem: readwrite,
+inaccessiblemem: readwrite) {{
+  %fresh = icmp eq ptr %block, null
+  br i1 %fresh, label %first, label %again
+first:
+  %new = call ptr @arena_allocate(i64 %size)
+  ret ptr %new
+again:
+  %header = getelementptr i8, ptr %block, i64 -32
+  call void @arena_unlink(ptr %header)
+  %place = getelementptr ptr, ptr %header, i64 2
+  %raw = load ptr, ptr %place
+  %length = getelementptr i64, ptr %header, i64 3
+  %old_size = load i64, ptr %length
+  %from = ptrtoint ptr %raw to i64
+  %at = ptrtoint ptr %block to i64
+  %offset = sub i64 %at, %from
+  %total = add i64 %size, 95
+  %moved = call ptr @realloc(ptr %raw, i64 %total)
+  ; malloc aligns to 16 bytes only: the content may have to move up or down.
+  %content = getelementptr i8, ptr %moved, i64 %offset
+  %address = ptrtoint ptr %moved to i64
+  %past = add i64 %address, 95
+  %start = and i64 %past, -64
+  %new_offset = sub i64 %start, %address
+  %target = getelementptr i8, ptr %moved, i64 %new_offset
+  %same = icmp eq i64 %offset, %new_offset
+  br i1 %same, label %link, label %shift
+shift:
+  %smaller = icmp ult i64 %size, %old_size
+  %count = select i1 %smaller, i64 %size, i64 %old_size
+  call void @llvm.memmove.p0.p0.i64(ptr %target, ptr %content, i64 %count, i1 false)
+  br label %link
+link:
+  %linked = call ptr @arena_link(ptr %moved, i64 %size)
+  ret ptr %linked
+}}
+
+define void @arena_release(ptr allocptr captures(none) %block) noinline nounwind willreturn
+allockind("free") "alloc-family"="arena" memory(argmem: readwrite, inaccessiblemem: readwrite) {{
+  %none = icmp eq ptr %block, null
+  br i1 %none, label %end, label %some
+some:
+  %header = getelementptr i8, ptr %block, i64 -32
+  call void @arena_unlink(ptr %header)
+  %place = getelementptr ptr, ptr %header, i64 2
+  %raw = load ptr, ptr %place
+  call void @free(ptr %raw)
+  br label %end
+end:
+  ret void
+}}
+"""

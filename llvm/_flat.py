@@ -1,0 +1,111 @@
+"""Arguments as a flat list of arrays and numbers, whatever tuples they come in, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from numba.core import types
+
+from ._abi import TUPLE, Leaf, leaves
+
+
+@dataclass(frozen=True)
+class Item:
+    """One array or number of the arguments, or something that compiled code does not get.
+
+    Attributes
+    ----------
+    type : numba.core.types.Type
+    kind : {"array", "real", "complex", "integer", "nothing"}
+    varies : bool
+        Whether it has a shadow.
+    written : bool
+        Whether the function may write into it.
+    """
+
+    type: types.Type
+    kind: str
+    varies: bool = False
+    written: bool = False
+
+    @property
+    def can_vary(self) -> bool:
+        return any(leaf.can_vary for leaf in leaves(self.type))
+
+
+def items(argument_types: Iterable[Any], varying: Any = None, writes: Any = None) -> list[Item]:
+    """The items of arguments of these types.
+
+    Parameters
+    ----------
+    argument_types : iterable of numba types
+    varying, writes : sequence of bool, optional
+        One for each leaf, as in `Program`.
+    """
+    found: list[Item] = []
+    first = 0
+    for ty in _without_tuples(argument_types):
+        own = leaves(ty)
+        flags = (bool(varying and varying[first]), bool(writes and writes[first])) if own else ()
+        found.append(Item(ty, _kind(own), *flags))
+        first += len(own)
+    return found
+
+
+def _without_tuples(argument_types: Iterable[Any]) -> Iterator[types.Type]:
+    for ty in argument_types:
+        if isinstance(ty, TUPLE):
+            yield from _without_tuples(ty.types)
+        else:
+            yield ty
+
+
+def _kind(own: tuple[Leaf, ...]) -> str:
+    if not own:
+        return "nothing"
+    if own[0].kind == "scalar":
+        return "complex" if isinstance(own[0].dtype, types.Complex) else "real"
+    return own[0].kind
+
+
+def flatten(values: Iterable[Any]) -> list[Any]:
+    """What is in the values and in the tuples among them, in order."""
+    flat: list[Any] = []
+    for value in values:
+        if isinstance(value, tuple):
+            flat += flatten(value)
+        else:
+            flat.append(value)
+    return flat
+
+
+def rebuild(value: Any, flat: Iterator[Any]) -> Any:
+    """Something like `value`, of what comes next in `flat`. Named tuples keep their names."""
+    if not isinstance(value, tuple):
+        return next(flat)
+    made = [rebuild(item, flat) for item in value]
+    return type(value)(*made) if hasattr(value, "_fields") else tuple(made)
+
+
+def flatten_like(what: str, value: Any, given: Any) -> list[Any]:
+    """What is given for the items of `value`; None for items, or whole tuples, without any.
+
+    Raises
+    ------
+    ValueError
+        A tuple is given for something else, or one of another length.
+    """
+    if not isinstance(value, tuple):
+        return [given]
+    if given is None:
+        return [None] * len(flatten(value))
+    if not isinstance(given, tuple) or len(given) != len(value):
+        got = f"a tuple of {len(given)}" if isinstance(given, tuple) else type(given).__name__
+        raise ValueError(
+            f"A derivative needs {what} to be a tuple of {len(value)}, like what it belongs to. "
+            f"Got {got}."
+        )
+    pairs = enumerate(zip(value, given, strict=True))
+    return [x for k, (v, g) in pairs for x in flatten_like(f"{what}[{k}]", v, g)]

@@ -1,0 +1,274 @@
+r"""Time the four maps and two gradients through them, beside the peers that are installed.
+
+All contenders are prepared, warmed up, and then take turns: one round times each once, as the mean
+of as many calls as take some milliseconds. Reported are medians over the rounds with the smallest
+and the largest, and ratios as medians of the ratios within each round, so that a slow spell of the
+machine hits both sides. Everybody gets the same number of threads; ours share the fields of a
+batch, of which there is one here. Outputs are allocated beforehand where an interface allows it.
+
+Run it with ``make bench``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+import sht
+from llvm import value_and_grad
+
+TURN = 5e-3  # seconds of calls in one turn, at least
+TARGET_SIZE, TARGET = 127, 3.0  # value and gradient ÷ primal
+
+
+# What is timed
+
+
+@njit()
+def quartic(a, t, field, scratch):
+    sht.synthesis_into(field, a, t, scratch)
+    total = 0.0
+    for j in range(field.shape[0]):
+        for i in range(field.shape[1]):
+            total += field[j, i] ** 4
+    return total
+
+
+@njit()
+def misfit(a, data, weight, t, field, scratch):
+    sht.synthesis_into(field, a, t, scratch)
+    total = 0.0
+    for j in range(field.shape[0]):
+        for i in range(field.shape[1]):
+            total += weight[j, i] * (field[j, i] - data[j, i]) ** 2
+    return 0.5 * total
+
+
+def ours(t: sht.Transform, a: np.ndarray, f: np.ndarray) -> dict[str, Callable[[], Any]]:
+    field, spectrum, scratch = np.empty_like(f), np.empty_like(a), t.scratch()
+    weight = np.where(f > 0.0, 1.0, 0.0)
+    quartic_gradient, misfit_gradient = value_and_grad(quartic), value_and_grad(misfit)
+    return {
+        "synthesis": lambda: t.synthesis(a, out=field),
+        "analysis": lambda: t.analysis(f, out=spectrum),
+        "adjoint_synthesis": lambda: t.adjoint_synthesis(f, out=spectrum),
+        "adjoint_analysis": lambda: t.adjoint_analysis(a, out=field),
+        "sum of f^4": lambda: quartic(a, t, field, scratch),
+        "sum of f^4, gradient": lambda: quartic_gradient(a, t, field, scratch),
+        "misfit": lambda: misfit(a, f, weight, t, field, scratch),
+        "misfit, gradient": lambda: misfit_gradient(a, f, weight, t, field, scratch),
+    }
+
+
+def ducc0_maps(
+    lmax: int, a: np.ndarray, f: np.ndarray, threads: int
+) -> dict[str, Callable[[], Any]]:
+    peer = importlib.import_module("ducc0").sht
+    nlat, nlon = f.shape
+    options = {"spin": 0, "lmax": lmax, "geometry": "GL", "nthreads": threads}
+    shape = {"ntheta": nlat, "nphi": nlon}
+    a, f = a[None], f[None]
+    field, spectrum = np.empty_like(f), np.empty_like(a)
+    return {
+        "synthesis": lambda: peer.synthesis_2d(alm=a, map=field, **shape, **options),
+        "analysis": lambda: peer.analysis_2d(map=f, alm=spectrum, **options),
+        "adjoint_synthesis": lambda: peer.adjoint_synthesis_2d(map=f, alm=spectrum, **options),
+        "adjoint_analysis": lambda: peer.adjoint_analysis_2d(alm=a, map=field, **shape, **options),
+    }
+
+
+def shtns_maps(
+    lmax: int, a: np.ndarray, f: np.ndarray, threads: int
+) -> dict[str, Callable[[], Any]]:
+    peer = importlib.import_module("shtns")
+    plan = peer.sht(lmax, lmax, nthreads=threads)
+    plan.set_grid(*f.shape, flags=peer.sht_gauss | peer.SHT_PHI_CONTIGUOUS | peer.SHT_SCALAR_ONLY)
+    field, spectrum, used_up = np.empty_like(f), np.empty_like(a), f.copy()
+    return {
+        "synthesis": lambda: plan.SH_to_spat(a, field),
+        # It destroys its input; what it then gets is of no consequence for the time.
+        "analysis": lambda: plan.spat_to_SH(used_up, spectrum),
+    }
+
+
+PEERS = {"ducc0": ducc0_maps, "shtns": shtns_maps}
+
+
+def contenders(lmax: int, threads: int, peers: list[str]) -> dict[str, Callable[[], Any]]:
+    """All that is timed at one size, by names such as "ducc0 synthesis"."""
+    nlat = 3 * (lmax + 1) // 2
+    t = sht.Transform(lmax, sht.grids.FullGaussian(nlat, 2 * nlat), threads=threads)
+    rng = np.random.default_rng(lmax)
+    a = rng.standard_normal(t.ncoef) + 1j * rng.standard_normal(t.ncoef)
+    a.imag[: lmax + 1] = 0.0
+    f = rng.standard_normal(t.grid.shape)
+    calls = ours(t, a, f)
+    for name in peers:
+        maps = PEERS[name](lmax, a, f, threads)
+        calls |= {f"{name} {what}": call for what, call in maps.items()}
+    check(calls, t, a, f)
+    return calls
+
+
+def check(
+    calls: dict[str, Callable[[], Any]], t: sht.Transform, a: np.ndarray, f: np.ndarray
+) -> None:
+    """Refuse to time a contender that computes something else."""
+    # ducc0's coefficients of orders m > 0 stand for those of -m as well.
+    both = np.where(sht.degrees_orders(t.lmax)[1] > 0, 2.0, 1.0)
+    want = {
+        "synthesis": t.synthesis(a),
+        "analysis": t.analysis(f),
+        "adjoint_synthesis": t.adjoint_synthesis(f) / both,
+        "adjoint_analysis": t.adjoint_analysis(a * both),
+    }
+    for name, call in calls.items():
+        peer, _, what = name.partition(" ")
+        if peer == "ducc0":
+            error = np.max(np.abs(call()[0] - want[what])) / np.max(np.abs(want[what]))
+            if error > 1e-10:
+                raise SystemExit(f"{name} differs from ours by {error:.1e}: nothing to compare.")
+
+
+# Timing
+
+
+def time_in_turns(
+    calls: dict[str, Callable[[], Any]], rounds: int, turn: float = TURN
+) -> dict[str, list[float]]:
+    """Seconds per call of each contender in each round."""
+    repeats = {}
+    for name, call in calls.items():
+        call()  # compiles, plans, fills caches
+        start = time.perf_counter()
+        call()
+        repeats[name] = max(1, round(turn / (time.perf_counter() - start)))
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            count = repeats[name]
+            call()  # the contender before has used the caches
+            start = time.perf_counter()
+            for _ in range(count):
+                call()
+            times[name].append((time.perf_counter() - start) / count)
+    return times
+
+
+def ratio(times: dict[str, list[float]], name: str, other: str) -> float:
+    """Median over the rounds of one contender's time in another's."""
+    return statistics.median(x / y for x, y in zip(times[name], times[other], strict=True))
+
+
+# Report
+
+
+def describe(threads: int, rounds: int, peers: list[str]) -> dict[str, Any]:
+    """The machine and the versions of all that took part."""
+    cpu, flags = platform.processor() or platform.machine(), set()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        fields = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
+        entries = {key.strip(): value.strip() for key, value in fields.items()}
+        cpu, flags = entries.get("model name", cpu), set(entries.get("flags", "").split())
+    simd = next((name for name in ("avx512f", "avx2", "sse2") if name in flags), "")
+    versions = {"python": platform.python_version()}
+    for package in ("numpy", "numba", "llvmlite", "pyfftw", *peers):
+        versions[package] = importlib.metadata.version(package)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    machine = f"{cpu} {f'({simd}) ' if simd else ''}{cores} cores, {platform.system()}"
+    return {"machine": machine, "versions": versions, "threads": threads, "rounds": rounds}
+
+
+def show(lmax: int, times: dict[str, list[float]], peers: list[str]) -> None:
+    nlat = 3 * (lmax + 1) // 2
+    print(f"\nT{lmax}, {nlat} x {2 * nlat}{'':22}median       min … max (µs)   ratio")
+    for name, seconds in times.items():
+        notes = [
+            f"{ratio(times, name, f'{peer} {name}'):.2f} x {peer}"
+            for peer in peers
+            if f"{peer} {name}" in times
+        ]
+        if name.endswith(", gradient"):
+            primal = name.removesuffix(", gradient")
+            notes = [f"{ratio(times, name, primal):.2f} x primal"]
+            notes.append(f"{ratio(times, name, 'synthesis'):.2f} x synthesis")
+        low, middle, high = (
+            1e6 * x for x in (min(seconds), statistics.median(seconds), max(seconds))
+        )
+        line = f"  {name:28}{middle:12.1f} {low:12.1f} … {high:<12.1f}"
+        print(f"{line} {', '.join(notes)}".rstrip())
+    if lmax == TARGET_SIZE:
+        for name in ("sum of f^4", "misfit"):
+            found = ratio(times, f"{name}, gradient", name)
+            verdict = "yes" if found <= TARGET else "NO"
+            print(f"  gradient of {name}, primal included, ÷ primal = {found:.2f}")
+            print(f"    at T{TARGET_SIZE} <= {TARGET:g}: {verdict}")
+
+
+def compare(old: dict[str, Any], results: dict[str, dict[str, list[float]]]) -> None:
+    """Print the change of each median since another run."""
+    print(f"\nAgainst the run on {old['machine']}, threads={old['threads']} (now ÷ then):")
+    for size, times in results.items():
+        for name, seconds in times.items():
+            before = old["results"].get(size, {}).get(name)
+            if before:
+                change = statistics.median(seconds) / statistics.median(before)
+                print(f"  {size:6}{name:28}{change:8.2f}")
+
+
+def installed(peer: str) -> bool:
+    try:
+        importlib.import_module(peer)
+    except ImportError:
+        print(f"{peer} is not installed: left out. `pip install {peer}` adds it.")
+        return False
+    return True
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[31, 63, 127, 255, 511])
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each contender")
+    parser.add_argument("--threads", type=int, default=1, help="for everybody")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write all times as JSON")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="a run that --save wrote")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1 or options.threads < 1 or min(options.sizes) < 1:
+        parser.error("--sizes, --rounds and --threads must be at least 1")
+    old = json.loads(options.compare.read_text()) if options.compare else None
+
+    peers = [peer for peer in PEERS if installed(peer)]
+    about = describe(options.threads, options.rounds, peers)
+    print(about["machine"])
+    print(", ".join(f"{name} {version}" for name, version in about["versions"].items()))
+    print(f"threads={options.threads} for everybody, {options.rounds} rounds in turns")
+    results = {}
+    for lmax in options.sizes:
+        times = time_in_turns(contenders(lmax, options.threads, peers), options.rounds)
+        results[f"T{lmax}"] = times
+        show(lmax, times, peers)
+        sys.stdout.flush()
+    if options.save:
+        options.save.write_text(json.dumps(about | {"results": results}, indent=1) + "\n")
+        print(f"\nsaved {options.save}")
+    if old:
+        compare(old, results)
+
+
+if __name__ == "__main__":
+    main()
