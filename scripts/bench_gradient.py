@@ -29,6 +29,7 @@ from numba import njit
 
 import sht
 from llvm import value_and_grad
+from llvm._enzyme import find_enzyme
 
 TURN = 5e-3  # seconds of calls in one turn, at least
 TARGET_SIZE, TARGET = 127, 3.0  # value and gradient ÷ primal
@@ -185,7 +186,7 @@ def describe(threads: int, rounds: int, peers: list[str]) -> dict[str, Any]:
         entries = {key.strip(): value.strip() for key, value in fields.items()}
         cpu, flags = entries.get("model name", cpu), set(entries.get("flags", "").split())
     simd = next((name for name in ("avx512f", "avx2", "sse2") if name in flags), "")
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version(), "enzyme": find_enzyme().version}
     for package in ("numpy", "numba", "llvmlite", "pyfftw", *peers):
         versions[package] = importlib.metadata.version(package)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -195,7 +196,8 @@ def describe(threads: int, rounds: int, peers: list[str]) -> dict[str, Any]:
 
 def show(lmax: int, times: dict[str, list[float]], peers: list[str]) -> None:
     nlat = 3 * (lmax + 1) // 2
-    print(f"\nT{lmax}, {nlat} x {2 * nlat}{'':22}median       min … max (µs)   ratio")
+    title = f"T{lmax}, {nlat} x {2 * nlat}"
+    print(f"\n{title:30}{'median':>12} {'min':>12} … {'max (µs)':12} ratio")
     for name, seconds in times.items():
         notes = [
             f"{ratio(times, name, f'{peer} {name}'):.2f} x {peer}"
