@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,14 +36,34 @@ def require_njit(call: str, function: Any) -> Any:
     )
 
 
-_signatures: weakref.WeakKeyDictionary[Any, inspect.Signature] = weakref.WeakKeyDictionary()
+@dataclass(frozen=True)
+class Signature:
+    """What a function is called with.
+
+    Attributes
+    ----------
+    full : inspect.Signature
+    names : tuple of str
+    rest : int or None
+        The position of ``*rest``.
+    """
+
+    full: inspect.Signature
+    names: tuple[str, ...]
+    rest: int | None
 
 
-def signature_of(function: Any) -> inspect.Signature:
+_signatures: weakref.WeakKeyDictionary[Any, Signature] = weakref.WeakKeyDictionary()
+
+
+def signature_of(function: Any) -> Signature:
     """The signature of a function; asking `inspect` takes longer than a small gradient."""
     known = _signatures.get(function)
     if known is None:
-        known = _signatures[function] = inspect.signature(function.py_func)
+        full = inspect.signature(function.py_func)
+        last = list(full.parameters.values())[-1:]
+        rest = len(full.parameters) - 1 if last and last[0].kind is last[0].VAR_POSITIONAL else None
+        known = _signatures[function] = Signature(full, tuple(full.parameters), rest)
     return known
 
 
@@ -56,9 +77,10 @@ def bind(
     TypeError
         The function does not take these.
     """
-    signature = signature_of(function)
-    if not keywords and len(arguments) == len(signature.parameters) and not variadic(function):
+    known = signature_of(function)
+    if not keywords and len(arguments) == len(known.names) and known.rest is None:
         return tuple(arguments)
+    signature = known.full
     try:
         bound = signature.bind(*arguments, **(keywords or {}))
     except TypeError as error:
@@ -74,23 +96,12 @@ def bind(
     return tuple(given)
 
 
-def variadic(function: Any) -> int | None:
-    """The position of ``*rest`` in the signature, or None."""
-    parameters = signature_of(function).parameters
-    if parameters:
-        last = parameters[next(reversed(parameters))]
-        if last.kind is last.VAR_POSITIONAL:
-            return len(parameters) - 1
-    return None
-
-
 def name_of(function: Any, position: int) -> str:
     """What the function calls an argument."""
-    names = list(signature_of(function).parameters)
-    rest = variadic(function)
-    if rest is not None and position >= rest:
-        return f"{names[rest]}[{position - rest}]"
-    return names[position] if position < len(names) else f"argument {position}"
+    known = signature_of(function)
+    if known.rest is not None and position >= known.rest:
+        return f"{known.names[known.rest]}[{position - known.rest}]"
+    return known.names[position]
 
 
 def own_items(arguments: Sequence[Any]) -> tuple[Any, ...]:
@@ -246,3 +257,20 @@ def positions(call: str, argnums: Any, count: int) -> tuple[int, ...]:
     if len(set(found)) < len(found):
         raise ValueError(f"`{call}` needs each of `argnums` once. Got {argnums!r}.")
     return found
+
+
+def number(what: str, given: Any, *, is_complex: bool = False) -> Any:
+    """A tangent or cotangent of a number.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    try:
+        return complex(given) if is_complex else float(given)
+    except (TypeError, ValueError):
+        kind = "complex" if is_complex else "real"
+        raise ValueError(
+            f"A derivative needs {what} to be a {kind} number. Got {given!r}."
+        ) from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import bind, name_of, require_njit
+from ._arguments import bind, name_of, number, require_njit
 from ._call import call
 from ._differentiate import Mode
 from ._flat import Item, flatten, flatten_like
@@ -121,16 +121,18 @@ def _autodiff(
     activities += tuple(Const(default) for default in bound[len(arguments) :])
     varying = tuple(not isinstance(activity, Const) for activity in activities)
     program = program_for(name, function, mode, bound, varying, skip_primal=skip_primal)
-    shadows: list[Any] = []
+    items, starts = program.frame.items, program.starts
+    shadows: list[Any] = [None] * len(items)
     for position, activity in enumerate(activities):
-        items = program.frame.items[program.starts[position] : program.starts[position + 1]]
-        what = f"the shadow of `{name_of(function, position)}`"
-        shadows += _shadows(what, mode, items, activity)
+        if not isinstance(activity, Const):
+            own = slice(starts[position], starts[position + 1])
+            what = f"the shadow of `{name_of(function, position)}`"
+            shadows[own] = _shadows(what, mode, items[own], activity)
     # The derivative by a number in a tuple is added to the place that was given for it.
     places = {
         k: shadow
-        for k, (item, shadow) in enumerate(zip(program.frame.items, shadows, strict=True))
-        if item.kind != "array" and isinstance(shadow, np.ndarray)
+        for k, shadow in enumerate(shadows)
+        if shadow is not None and items[k].kind != "array" and isinstance(shadow, np.ndarray)
     }
     for k in places:
         shadows[k] = None
@@ -142,7 +144,7 @@ def _autodiff(
         place[...] += shadows[k]
     return tuple(
         shadows[start]
-        for activity, start in zip(activities, program.starts, strict=False)
+        for activity, start in zip(activities, starts, strict=False)
         if isinstance(activity, Active)
     )
 
@@ -150,8 +152,6 @@ def _autodiff(
 def _shadows(what: str, mode: Mode, items: Sequence[Item], activity: Any) -> list[Any]:
     """The caller's shadows for the items of one argument, checked."""
     value = activity.value
-    if isinstance(activity, Const):
-        return [None] * len(items)
     if isinstance(activity, Active):
         if mode is Forward or isinstance(value, (np.ndarray, tuple)):
             kind = "a tangent" if mode is Forward else "an array like it"
@@ -182,7 +182,7 @@ def _number(what: str, mode: Mode, item: Item, shadow: Any) -> Any:
     if shadow is None:
         return None
     if mode is Forward:
-        return complex(shadow) if item.kind == "complex" else float(shadow)
+        return number(what, shadow, is_complex=item.kind == "complex")
     if isinstance(shadow, np.ndarray) and shadow.ndim == 0 and shadow.dtype.kind in "fc":
         return shadow
     raise TypeError(

@@ -6,7 +6,8 @@ import enum
 from dataclasses import dataclass
 
 from ._diagnostics import translate
-from ._enzyme import Enzyme
+from ._effects import HINT
+from ._enzyme import find_enzyme
 from ._errors import ToolchainError
 from ._lower import COUNT_ERROR, PRIMAL
 from ._prepare import Prepared
@@ -26,8 +27,9 @@ define void @{COUNT_ERROR}() noinline cold {{
 
 
 class Mode(enum.Enum):
-    """Which derivative: tangents forwards, or cotangents backwards."""
+    """Which derivative: tangents forwards, or cotangents backwards; or the function itself."""
 
+    PRIMAL = "primal"
     FORWARD = "forward"
     REVERSE = "reverse"
 
@@ -64,8 +66,8 @@ class Differentiated:
     ir: str
 
 
-def differentiate(prepared: Prepared, request: Request, enzyme: Enzyme) -> Differentiated:
-    """Run Enzyme.
+def differentiate(prepared: Prepared, request: Request) -> Differentiated:
+    """Run Enzyme. It is neither run nor looked for where the function itself is wanted.
 
     Raises
     ------
@@ -74,10 +76,13 @@ def differentiate(prepared: Prepared, request: Request, enzyme: Enzyme) -> Diffe
     AutodiffError
         Enzyme cannot differentiate the function for another reason.
     """
+    if request.mode is Mode.PRIMAL:
+        ir = HINT.sub("", prepared.ir) + _function_itself(prepared) + _entry(prepared, request)
+        return Differentiated(prepared, request, ir)
     seen = always_shadowed(prepared.ir) if request.mode is Mode.FORWARD else prepared.ir
     module = seen + _derivative(prepared, request) + _entry(prepared, request)
     try:
-        result = enzyme.run(module, request.flags)
+        result = find_enzyme().run(module, request.flags)
     except ToolchainError as error:
         raise translate(error, prepared, request.mode.value) from error
     return Differentiated(prepared, request, result)
@@ -124,6 +129,21 @@ def _derivative(prepared: Prepared, request: Request) -> str:
             "}",
             "",
         ]
+    )
+
+
+def _function_itself(prepared: Prepared) -> str:
+    """As `_derivative`, with nothing to derive."""
+    parameters, arguments = ["ptr noalias %status"], ["ptr %status"]
+    if prepared.lowered.returns_value:
+        parameters += ["ptr noalias %value", "ptr noalias %dvalue"]
+        arguments += ["ptr %value"]
+    for i, leaf in enumerate(prepared.lowered.leaves):
+        parameters.append(f"ptr noalias %a{i}" if leaf.is_pointer else f"i64 %a{i}")
+        arguments.append(f"ptr %a{i}" if leaf.is_pointer else f"i64 %a{i}")
+    return (
+        f"\ndefine void @derivative({', '.join(parameters)}) {{\n"
+        f"  call void @{PRIMAL}({', '.join(arguments)})\n  ret void\n}}\n"
     )
 
 

@@ -32,7 +32,7 @@ class Effects:
 
 
 # Enzyme's type hints stand for unknown functions that could write anything.
-_HINT = re.compile(r"^ *(?:tail )?call void @__enzyme_(?:double|float|integer)\(.*\n", re.M)
+HINT = re.compile(r"^ *(?:tail )?call void @__enzyme_(?:double|float|integer)\(.*\n", re.M)
 
 
 def analyse(lowered: Lowered, ir: str) -> Effects:
@@ -40,7 +40,7 @@ def analyse(lowered: Lowered, ir: str) -> Effects:
 
     Only a copy is optimised: Enzyme gets the IR without any of this.
     """
-    module = llvm.parse_assembly(_HINT.sub("", ir))
+    module = llvm.parse_assembly(HINT.sub("", ir))
     module.get_function(PRIMAL).linkage = "external"
     machine = target_machine()
     run_passes(module, machine, speed_level=2, vectorise=False)

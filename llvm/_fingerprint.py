@@ -14,7 +14,7 @@ import hashlib
 import os
 import sys
 import types as python_types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class _Unknown(Exception):
     """Something whose meaning cannot be told from here."""
 
 
-def fingerprint(function: Any, question: Any, enzyme_version: Callable[[], str]) -> str | None:
+def fingerprint(function: Any, question: Any, enzyme_version: str) -> str | None:
     """A hexadecimal key, or None if the function depends on something that has no fingerprint."""
     walk = _Walk()
     try:
@@ -68,7 +68,7 @@ def fingerprint(function: Any, question: Any, enzyme_version: Callable[[], str])
         llvmlite.__version__,
         np.__version__,
         sys.version,
-        enzyme_version(),
+        enzyme_version,
         target_description(),
         _folder_stamp("llvm"),
         _folder_stamp("enzyme_rules"),

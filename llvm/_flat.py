@@ -19,6 +19,8 @@ class Item:
     ----------
     type : numba.core.types.Type
     kind : {"array", "real", "complex", "integer", "nothing"}
+    can_vary : bool
+        Whether a derivative with respect to it exists.
     varies : bool
         Whether it has a shadow.
     written : bool
@@ -27,12 +29,9 @@ class Item:
 
     type: types.Type
     kind: str
+    can_vary: bool
     varies: bool = False
     written: bool = False
-
-    @property
-    def can_vary(self) -> bool:
-        return any(leaf.can_vary for leaf in leaves(self.type))
 
 
 def items(argument_types: Iterable[Any], varying: Any = None, writes: Any = None) -> list[Item]:
@@ -49,7 +48,7 @@ def items(argument_types: Iterable[Any], varying: Any = None, writes: Any = None
     for ty in _without_tuples(argument_types):
         own = leaves(ty)
         flags = (bool(varying and varying[first]), bool(writes and writes[first])) if own else ()
-        found.append(Item(ty, _kind(own), *flags))
+        found.append(Item(ty, _kind(own), any(leaf.can_vary for leaf in own), *flags))
         first += len(own)
     return found
 

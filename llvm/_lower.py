@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.core import compiler_lock, errors, types
 
 from ._abi import I64, POINTER, Leaf, leaves, pack
-from ._arguments import variadic
+from ._arguments import signature_of
 from ._errors import AutodiffError, UnsupportedTypeError
 from ._target import dispatcher_for, libraries
 
@@ -85,7 +85,7 @@ def _as_numba_wants(function: Any, argument_types: Sequence[types.Type]) -> tupl
         types.Dispatcher(dispatcher_for(ty.dispatcher)) if isinstance(ty, types.Dispatcher) else ty
         for ty in argument_types
     ]
-    rest = variadic(function)
+    rest = signature_of(function).rest
     if rest is not None:
         found[rest:] = [types.StarArgTuple.from_types(found[rest:])]
     return tuple(found)

@@ -61,7 +61,8 @@ class Frame:
         self._struct = struct.Struct(f"={''.join(codes)}")
         # Filled by the compiled code, so not `bytes`.
         self._block = ctypes.c_char * max(1, self._struct.size)
-        self._strided = [i.kind == "array" and getattr(i.type, "layout", "") == "A" for i in items]
+        strided = [i.kind == "array" and getattr(i.type, "layout", "") == "A" for i in items]
+        self._plan = [(item.kind, s, item) for item, s in zip(items, strided, strict=True)]
 
     def fill(
         self, values: Sequence[Any], shadows: list[Any], seed: float
@@ -80,33 +81,35 @@ class Frame:
         """
         words: list[Any] = [0.0, seed] if self.returns_value else []
         spans: list[Span] = []
-        for k, item in enumerate(self.items):
+        for k, (kind, strided, item) in enumerate(self._plan):
             value = values[k]
-            if item.kind == "array":
+            if kind == "array":
                 start = address(value)
                 words.append(start)
-                strided = self._strided[k]
-                if value.size:
-                    spans.append((*_bounds(value, start, strided), item.written, value))
+                size = value.nbytes
+                if size:
+                    low, high = _bounds(value, start) if strided else (start, start + size)
+                    spans.append((low, high, item.written, value))
                 if item.varies:
                     shadow = shadows[k]
                     if shadow is None:
                         shadow = shadows[k] = zeros_like(value)
                     start = address(shadow)
                     words.append(start)
-                    if value.size:
-                        spans.append((*_bounds(shadow, start, strided), True, shadow))
+                    if size:
+                        low, high = _bounds(shadow, start) if strided else (start, start + size)
+                        spans.append((low, high, True, shadow))
                 words += value.shape
                 if strided:
                     words += value.strides
-            elif item.kind == "integer":
+            elif kind == "integer":
                 word = int(value)
                 words.append(word if word < 1 << 63 else word - (1 << 64))
-            elif item.kind == "real":
+            elif kind == "real":
                 words.append(value)
                 if item.varies:
                     words.append(shadows[k] or 0.0)
-            elif item.kind == "complex":
+            elif kind == "complex":
                 words += value.real, value.imag
                 if item.varies:
                     shadow = shadows[k] or 0.0
@@ -150,7 +153,7 @@ def zeros_like(array: np.ndarray) -> np.ndarray:
         return np.zeros(array.shape, array.dtype)
     low = high = start = address(array)
     if array.size:
-        low, high = _bounds(array, start, True)
+        low, high = _bounds(array, start)
     # On a cache line: vectors of a shadow that lie across two lines cost twice.
     buffer = np.zeros(high - low + 64, np.uint8)
     offset = -address(buffer) % 64 + start - low
@@ -188,9 +191,10 @@ def first_overlap(spans: list[Span]) -> tuple[np.ndarray, np.ndarray] | None:
     for low, high, written, _ in spans:
         if low < (end if written else end_of_written):
             return _exact_overlap(spans)
-        end = max(end, high)
-        if written:
-            end_of_written = max(end_of_written, high)
+        if high > end:
+            end = high
+        if written and high > end_of_written:
+            end_of_written = high
     return None
 
 
@@ -205,10 +209,8 @@ def _exact_overlap(spans: list[Span]) -> tuple[np.ndarray, np.ndarray] | None:
     return None
 
 
-def _bounds(array: np.ndarray, start: int, strided: bool) -> tuple[int, int]:
+def _bounds(array: np.ndarray, start: int) -> tuple[int, int]:
     """The first byte of an array that is not empty, and the one after its last."""
-    if not strided:
-        return start, start + array.nbytes
     low, high = start, start + array.itemsize
     for length, step in zip(array.shape, array.strides, strict=True):
         if step < 0:

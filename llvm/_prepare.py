@@ -57,8 +57,8 @@ _INACTIVE = (
 
 
 @compiler_lock.global_compiler_lock
-def prepare(lowered: Lowered, *, skip_primal: bool = False) -> Prepared:
-    """Attach rules.
+def prepare(lowered: Lowered, *, skip_primal: bool = False, rules: bool = True) -> Prepared:
+    """Attach rules, and bodies to the functions that have them.
 
     Parameters
     ----------
@@ -66,6 +66,8 @@ def prepare(lowered: Lowered, *, skip_primal: bool = False) -> Prepared:
     skip_primal : bool
         True leaves out the forward pass of linear rules. Right only where the whole function is
         linear in what varies: its derivative then needs no value of the function.
+    rules : bool
+        False attaches bodies only, for a function that is not to be differentiated.
     """
     text = without_primal(lowered.ir) if skip_primal else lowered.ir
     bodies = ""
@@ -74,7 +76,8 @@ def prepare(lowered: Lowered, *, skip_primal: bool = False) -> Prepared:
     while missing := opaque_calls(text + bodies) - attached.keys():
         for symbol in sorted(missing):
             call = attached[symbol] = find_call(symbol)
-            text = _linked(text, _rule(call))
+            if rules:
+                text = _linked(text, _rule(call))
             # Two rules may bring the same Numba function: each keeps its own.
             bodies = _linked(bodies, private(_body(call, symbol), keep=(symbol,)))
     text = _mark_symbols(_declare(text, attached))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +12,8 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from numba.core import types
+
+from enzyme_rules import generation
 
 from . import _cache
 from ._abi import Leaf, leaves
@@ -116,7 +118,7 @@ class Stages:
     optimised: Optimised
 
 
-_programs: weakref.WeakKeyDictionary[Any, dict[Question, Program]] = weakref.WeakKeyDictionary()
+_programs: weakref.WeakKeyDictionary[Any, dict[Any, Program]] = weakref.WeakKeyDictionary()
 _by_kind: weakref.WeakKeyDictionary[Any, dict[Any, Program]] = weakref.WeakKeyDictionary()
 _lock = threading.RLock()
 
@@ -140,7 +142,7 @@ def program_for(
     key = None
     # Numba's types are slow to find and to hash; where it has no type at all, `types_of` says so.
     with suppress(*NO_TYPE):
-        key = mode, varying, skip_primal, *map(kind_of, arguments)
+        key = generation(), mode, varying, skip_primal, *map(kind_of, arguments)
         known = _by_kind.get(function, {}).get(key)
         if known is not None:
             return known
@@ -159,17 +161,21 @@ def find_program(function: Any, question: Question) -> Program:
     # derivative should get the same one.
     with _lock:
         table = _programs.setdefault(function, {})
-        if question not in table:
-            table[question] = _make(function, question)
-        return table[question]
+        # A rule that was registered since may be for something that the function calls.
+        key = generation(), question
+        if key not in table:
+            table[key] = _make(function, question)
+        return table[key]
 
 
 def run_stages(function: Any, question: Question) -> Stages:
     """Run every stage but the last, without any cache."""
-    enzyme = find_enzyme()
+    derives = question.mode is not Mode.PRIMAL
+    if derives:
+        find_enzyme()  # or there is no use in starting
     lowered = lower(function, question.argument_types)
-    prepared = prepare(lowered, skip_primal=question.skip_primal)
-    differentiated = differentiate(prepared, _request(prepared, question), enzyme)
+    prepared = prepare(lowered, skip_primal=question.skip_primal, rules=derives)
+    differentiated = differentiate(prepared, _request(prepared, question))
     return Stages(lowered, prepared, differentiated, optimise(differentiated))
 
 
@@ -178,6 +184,8 @@ def _request(prepared: Prepared, question: Question) -> Request:
     for ty, varies in zip(question.argument_types, question.varying, strict=True):
         flat += [varies] * len(leaves(ty))
     effects = prepared.effects
+    if question.mode is Mode.PRIMAL:
+        return Request(question.mode, (False,) * len(flat))
     varying = tuple(
         leaf.can_vary and (wanted or written)
         for leaf, wanted, written in zip(prepared.lowered.leaves, flat, effects.writes, strict=True)
@@ -190,8 +198,8 @@ _FACTS = {"varying", "writes", "may_raise", "returned_bits", "undefined"}
 
 def _make(function: Any, question: Question) -> Program:
     name = function.py_func.__qualname__
-    enzyme_version: Callable[[], str] = lambda: find_enzyme().version  # noqa: E731
-    key = fingerprint(function, question, enzyme_version)
+    version = "" if question.mode is Mode.PRIMAL else find_enzyme().version
+    key = fingerprint(function, question, version)
     kept = _cache.read(key) if key else None
     if kept is None or kept.facts.keys() != _FACTS:
         stages = run_stages(function, question)

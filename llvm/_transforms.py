@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import bind, can_vary, name_of, own_items, positions, require_njit, types_of
+from ._arguments import (
+    bind,
+    can_vary,
+    name_of,
+    number,
+    own_items,
+    positions,
+    require_njit,
+    types_of,
+)
 from ._call import call
 from ._differentiate import Mode
 from ._flat import Item, flatten, flatten_like, rebuild
@@ -223,7 +232,7 @@ def vjp(
             given = cotangents[outputs.index(i)] if i in outputs else None
             what = f"the cotangent of `{name_of(function, i)}`"
             shadows += _shadows(what, program.frame.items[len(shadows) :], argument, given)
-        seed = 1.0 if outputs else _number("the cotangent", cotangents[0])
+        seed = 1.0 if outputs else number("the cotangent", cotangents[0])
         point = _with_copies(program, kept)
         call(program, function, point, shadows, seed=seed)
         return gradients(program, point, shadows, chosen)
@@ -269,7 +278,7 @@ def _shadows(what: str, items: Sequence[Item], argument: Any, given: Any) -> lis
             found.append(zeros_like(value))
             _fill(what, found[-1], own)
         else:
-            found.append(_number(what, own, is_complex=item.kind == "complex"))
+            found.append(number(what, own, is_complex=item.kind == "complex"))
     return found
 
 
@@ -281,13 +290,3 @@ def _fill(what: str, shadow: np.ndarray, given: Any) -> None:
             f"like what it belongs to. Got {given.shape} and {given.dtype}."
         )
     shadow[...] = given
-
-
-def _number(what: str, given: Any, *, is_complex: bool = False) -> Any:
-    try:
-        return complex(given) if is_complex else float(given)
-    except (TypeError, ValueError):
-        kind = "complex" if is_complex else "real"
-        raise ValueError(
-            f"A derivative needs {what} to be a {kind} number. Got {given!r}."
-        ) from None

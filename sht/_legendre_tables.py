@@ -102,19 +102,23 @@ def make_tables(
         np.zeros((ngroups, ntiles), np.int64),
         aligned_zeros((ngroups, ntiles, 2 * BLOCK)),
     )
-    _fill_recurrence(tables)
-    _fill_seeds(tables, sine, len(cos_theta))
+    # Imported here, so that `import sht` stays light. Compiled and kept by our own toolchain: Numba
+    # would take most of a second in every new process.
+    from llvm import compiled
+
+    compiled(_fill_recurrence)(tables)
+    compiled(_fill_seeds)(tables, sine, len(cos_theta))
     for array in tables[2:]:
         array.setflags(write=False)
     return tables
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _epsilon(l, m):  # noqa: E741
     return np.sqrt((l - m) * (l + m) / (4.0 * l * l - 1.0))
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _coefficient(t, g, lane, i):
     """A_i; A_0 is 1 / ε_{m+1}."""
     if i == 0:
@@ -122,7 +126,7 @@ def _coefficient(t, g, lane, i):
     return t.recurrence[(t.starts[g] + i - 1) * LANES + lane]
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _fill_recurrence(t):
     position = 0
     for m in range(t.mmax + 1):
@@ -139,7 +143,7 @@ def _fill_recurrence(t):
             t.recurrence[(t.starts[group] + i) * LANES + lane] = before / (_epsilon(l + 2.0, m) * now)
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _fill_seeds(t, sine, nrings):
     ngroups, ntiles = t.first.shape
     # λ_mm = (-1)^m sqrt(∏ (2k+1)/(2k) / 4π) sin^m θ, as logarithms of their size
@@ -184,7 +188,7 @@ def _fill_seeds(t, sine, nrings):
                         t.seeds[g, tile, BLOCK + r * LANES + lane] = q
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _first_step(t, g, lane, x, log_value, steps):
     """First step where |q| exceeds `NEGLIGIBLE`; `steps` if none does."""
     limit = np.log(NEGLIGIBLE)
@@ -201,7 +205,7 @@ def _first_step(t, g, lane, x, log_value, steps):
     return steps
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _at_step(t, g, lane, x, sectoral, log_value, step):
     """q at a step and at the next."""
     scaled = sectoral == 0.0 or abs(sectoral) < 1e-290

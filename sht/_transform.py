@@ -252,10 +252,17 @@ class Transform(_Plan):
     # One field each: (out, input, scratch)
 
     def _synthesise(self, field: NDArray, a: NDArray, scratch: Scratch) -> None:
-        synthesis_into(field, a, self, scratch)
+        self._run(synthesis_into, field, a, scratch)
 
     def _analyse(self, a: NDArray, field: NDArray, scratch: Scratch) -> None:
-        analysis_into(a, field, self, scratch)
+        self._run(analysis_into, a, field, scratch)
+
+    def _run(self, kernel: Any, result: NDArray, given: NDArray, scratch: Scratch) -> None:
+        # By our own toolchain, which keeps what it compiles: a new process is ready in milliseconds.
+        # No Enzyme is needed for it. Imported here, so that `import sht` stays light.
+        from llvm import compiled
+
+        compiled(kernel)(result, given, self, scratch)
 
     def _transpose_synthesis(self, a: NDArray, field: NDArray, scratch: Scratch) -> None:
         self._transpose(synthesis_into, field, a, scratch)
@@ -264,7 +271,6 @@ class Transform(_Plan):
         self._transpose(analysis_into, a, field, scratch)
 
     def _transpose(self, kernel: Any, given: NDArray, result: NDArray, scratch: Scratch) -> None:
-        # Imported here: plain transforms run where there is no Enzyme.
         from llvm import Const, Duplicated, linear_transpose
 
         result[...] = 0

@@ -16,7 +16,6 @@ from llvm import grad
 from llvm._arena import with_arena
 from llvm._compile import ObjectCode, assemble, load
 from llvm._differentiate import Mode, Request, differentiate
-from llvm._enzyme import find_enzyme
 from llvm._inspect import STAGES
 from llvm._lower import lower
 from llvm._optimise import optimise
@@ -50,7 +49,7 @@ def test_one_after_the_other():
     assert second.rules == ()
 
     request = Request(Mode.REVERSE, (True, False, True))
-    third = differentiate(second, request, find_enzyme())
+    third = differentiate(second, request)
     assert (third.prepared, third.request) == (second, request)
     assert not re.search(r"call .*__enzyme_", third.ir)
 

@@ -1,0 +1,63 @@
+"""The benchmark and the demo run from anywhere and say what they should; no time is judged."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(script, folder, *options):
+    return subprocess.run(
+        [sys.executable, "-W", "error", str(ROOT / "scripts" / script), *map(str, options)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=600,
+    )
+
+
+def test_benchmark(tmp_path):
+    saved = tmp_path / "run.json"
+    options = ["--sizes", 7, 127, "--rounds", 2, "--save", saved]
+    done = run("bench_gradient.py", tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    assert "threads=1 for everybody, 2 rounds" in done.stdout
+    assert "T7, 12 x 24" in done.stdout
+    assert "x primal" in done.stdout
+    assert "at T127 <= 3: " in done.stdout
+    kept = json.loads(saved.read_text(encoding="utf-8"))
+    assert kept["threads"] == 1
+    assert {"python", "numba", "enzyme"} <= set(kept["versions"])
+    assert set(kept["results"]) == {"T7", "T127"}
+    for times in kept["results"].values():
+        assert {"synthesis", "adjoint_analysis", "misfit, gradient"} <= set(times)
+        assert all(len(rounds) == 2 and min(rounds) > 0 for rounds in times.values())
+
+    done = run("bench_gradient.py", tmp_path, "--sizes", 7, "--rounds", 1, "--compare", saved)
+    assert done.returncode == 0, done.stderr
+    assert "(now ÷ then)" in done.stdout
+
+
+@pytest.mark.parametrize("options", [["--rounds", "0"], ["--threads", "0"], ["--sizes", "0"]])
+def test_benchmark_refuses_nonsense(tmp_path, options):
+    done = run("bench_gradient.py", tmp_path, *options)
+    assert done.returncode == 2
+    assert "must be at least 1" in done.stderr
+
+
+@pytest.mark.slow
+def test_demo(tmp_path):
+    done = run("demo_magnetic_field.py", tmp_path, "--output", tmp_path / "map.png")
+    assert done.returncode == 0, done.stderr
+    for word in ("dot test", "finite differences", "times", "root mean square error"):
+        assert word in done.stdout
+    assert "L-BFGS" in done.stderr  # the progress bar
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
