@@ -34,9 +34,9 @@ class Compiled:
 def compiled(function: Any) -> Compiled:
     """An ``@njit`` function, compiled by the stages of this package and kept on disk.
 
-    In a new process its first call takes milliseconds, where Numba takes the better part of a second
-    to start and then compiles again. Its arrays are known not to overlap, which is checked, so that it
-    may also run faster. It releases the GIL.
+    In a new process its first call takes milliseconds, where Numba takes the better part of a
+    second to start and then compiles again. Its arrays are known not to overlap, which is checked,
+    so that it may also run faster. It releases the GIL.
 
     Parameters
     ----------

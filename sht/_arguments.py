@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numba.core import types
-from numba.extending import intrinsic
 from numpy.typing import ArrayLike, NDArray
 
 from ._legendre import PHASES
-from ._simd import LANES
+from ._simd import LANES, intrinsic
 
 
 def as_batch(
@@ -46,15 +45,14 @@ def as_batch(
         )
     if array.shape[-len(shape) :] != shape or array.ndim < len(shape):
         raise ValueError(
-            f"`{call}` needs shape {_shown(shape)}. Got {array.shape}. {_shape_hint(array, shape)}".rstrip()
+            f"`{call}` needs shape {_shown(shape)}. Got {array.shape}. "
+            f"{_shape_hint(array, shape)}".rstrip()
         )
     leading = array.shape[: array.ndim - len(shape)]
     return np.ascontiguousarray(array).reshape(-1, *shape), leading
 
 
-def check_out(
-    call: str, out: Any, shape: tuple[int, ...], dtype: Any, given: NDArray
-) -> None:
+def check_out(call: str, out: Any, shape: tuple[int, ...], dtype: Any, given: NDArray) -> None:
     """Check that a result can be written into `out`.
 
     Raises
@@ -100,9 +98,23 @@ def _shape_hint(array: NDArray, shape: tuple[int, ...]) -> str:
     return ""
 
 
+_CALLS = "`synthesis_into(field, a, t, scratch)` and `analysis_into(a, field, t, scratch)` need"
+_WRONG_FIELD = (
+    f"{_CALLS} a field of shape `t.grid.shape`. Got another. "
+    "Pass one field at a time, of t's own grid."
+)
+_WRONG_COEFFICIENTS = (
+    f"{_CALLS} `t.ncoef` coefficients. Got another number. "
+    "Make them with `np.zeros(t.ncoef, complex)`."
+)
+_WRONG_SCRATCH = (
+    f"{_CALLS} the scratch of this Transform. Got that of another. Make it with `t.scratch()`."
+)
+
+
 @njit(error_model="numpy")
 def check_kernel_arrays(field, a, t, scratch):
-    """Checks at the entry of the ``_into`` functions, where a wrong length would be memory overwritten.
+    """Checks at the entry of the ``_into`` functions: a wrong length there overwrites memory.
 
     Raises
     ------
@@ -113,35 +125,28 @@ def check_kernel_arrays(field, a, t, scratch):
     """
     _require_kernel_types(field, a)
     if field.shape[0] != len(t.areas) or field.shape[1] != t.fft.n:
-        raise ValueError(
-            "`synthesis_into(field, a, t, scratch)` and `analysis_into(a, field, t, scratch)` need a "
-            "field of shape `t.grid.shape`. Got another. Pass one field at a time, of t's own grid."
-        )
+        raise ValueError(_WRONG_FIELD)
     if len(a) != len(t.legendre.scale):
-        raise ValueError(
-            "`synthesis_into(field, a, t, scratch)` and `analysis_into(a, field, t, scratch)` need "
-            "`t.ncoef` coefficients. Got another number. Make them with `np.zeros(t.ncoef, complex)`."
-        )
+        raise ValueError(_WRONG_COEFFICIENTS)
+    ngroups, ntiles = t.legendre.first.shape
+    half = t.fft.n // 2 + 1
     if (
-        len(scratch.coef) != len(t.legendre.recurrence) * 2
-        or len(scratch.phases) < min(t.block, t.legendre.first.shape[1]) * len(t.legendre.first) * PHASES
-        or len(scratch.row) < max(t.fft.n // 2 + 1, len(t.legendre.first) * LANES)
-        or len(scratch.fft) < 2 * (t.fft.n // 2 + 1) + t.fft.n
+        len(scratch.coef) != 2 * len(t.legendre.recurrence)
+        or len(scratch.phases) < min(t.block, ntiles) * ngroups * PHASES
+        or len(scratch.row) < max(half, ngroups * LANES)
+        or len(scratch.fft) < 2 * half + t.fft.n
     ):
-        raise ValueError(
-            "`synthesis_into(field, a, t, scratch)` and `analysis_into(a, field, t, scratch)` need the "
-            "scratch of this Transform. Got that of another. Make it with `t.scratch()`."
-        )
+        raise ValueError(_WRONG_SCRATCH)
 
 
 @intrinsic
 def _require_kernel_types(typing_context: Any, field: Any, a: Any) -> Any:
-    for name, ty, dtype, rank in (("field", field, types.float64, 2), ("a", a, types.complex128, 1)):
+    needed = {"field": (field, types.float64, 2), "a": (a, types.complex128, 1)}
+    for name, (ty, dtype, rank) in needed.items():
         fits = isinstance(ty, types.Array) and (ty.dtype, ty.ndim, ty.layout) == (dtype, rank, "C")
         if not fits:
             raise TypeError(
-                f"`synthesis_into(field, a, t, scratch)` and `analysis_into(a, field, t, scratch)` need "
-                f"`{name}` to be a C-contiguous array({dtype}, {rank}d, C). Got {ty}. What they write "
-                f"comes first; `np.ascontiguousarray` and `.astype` convert what they read."
+                f"{_CALLS} `{name}` to be a C-contiguous array({dtype}, {rank}d, C). Got {ty}. "
+                f"What they write comes first; `ascontiguousarray` and `astype` convert the rest."
             )
     return types.void(field, a), lambda context, builder, sig, args: context.get_dummy_value()

@@ -1,4 +1,4 @@
-"""The Fourier stage: between the sums of the Legendre stage, tile by tile, and the points of rings."""
+"""The Fourier stage: between the sums of the Legendre stage, tile by tile, and points of rings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The transform as ``@njit`` functions: what the methods call, what users call, what Enzyme sees."""
+"""The transform as ``@njit`` functions: what methods call, what users call, what Enzyme sees."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def analysis_into(a, field, t, scratch):
 
 @njit(error_model="numpy")
 def pack_coefficients_into(coef, a, t):
-    """Packed coefficients, scaled, to the order of the Legendre stage; zeros where there are none."""
+    """Packed coefficients, scaled, to the order of the Legendre stage; zeros where none are."""
     tables = t.legendre
     for g in range(len(tables.starts) - 1):
         start = tables.starts[g]

@@ -82,8 +82,8 @@ def _store_sums(phases, sums):
 def legendre_synthesis_into(phases, coef, state, x, recurrence, seeds, first):
     """Sums over degrees at the rings of one tile, for the orders of one group.
 
-    ``even = Σ_{even i} q_i(x) c_i`` and ``odd = Σ_{odd i} q_i(x) c_i`` for each ring and each lane; the
-    northern ring has even + odd, its southern mirror even - odd.
+    ``even = Σ_{even i} q_i(x) c_i`` and ``odd = Σ_{odd i} q_i(x) c_i`` for each ring and each lane;
+    the northern ring has even + odd, its southern mirror even - odd.
 
     Parameters
     ----------
@@ -123,8 +123,8 @@ def legendre_analysis_into(coef, phases, state, x, recurrence, seeds, first):
         p, q = _next_pair(p, q, recurrence, i, cos_theta)
 
 
-# Enzyme differentiates one step of each loop: two degrees. A derivative of the whole loop would run it
-# backwards, and keep all its polynomials for that, since the recurrence is not stable downwards.
+# Enzyme differentiates one step of each loop: two degrees. A derivative of the whole loop would run
+# it backwards, and keep all its polynomials for that, since the recurrence is not stable downwards.
 
 
 @njit(error_model="numpy")

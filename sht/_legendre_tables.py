@@ -1,20 +1,21 @@
 """What the Legendre stage knows beforehand: recurrence, scaling, and where the polynomials begin.
 
-Orders are taken `LANES` at a time (a *group*), rings of the northern half `RINGS` at a time (a *tile*).
-Lane k of a group holds order m = m_0 + k and, at *step* i, degree l = m + i: all lanes start together,
-and even steps are the polynomials that are symmetric about the Equator, odd steps those that are not.
+Orders are taken `LANES` at a time (a *group*), rings of the northern half `RINGS` at a time (a
+*tile*). Lane k of a group holds order m = m_0 + k and, at *step* i, degree l = m + i: all lanes
+start together, and even steps are the polynomials that are symmetric about the Equator, odd steps
+those that are not.
 
 With P = κ_i q the recurrence needs one coefficient, ``q_{i+1} = A_i x q_i - q_{i-1}``, where
 
     κ_{i+1} = κ_{i-1} ε_l / ε_{l+1},   A_i = κ_i / (ε_{l+1} κ_{i+1}),   ε_l = sqrt((l²-m²)/(4l²-1)),
 
 κ_0 = κ_1 = 1. The factors κ go into the coefficients, once for each. (Three-term recurrence: DLMF
-14.10.3 in orthonormal form; a scaling with this effect is in K. Ishioka, J. Meteor. Soc. Japan 96 (2018)
-241, for a recurrence in x².)
+14.10.3 in orthonormal form; a scaling with this effect is in K. Ishioka, J. Meteor. Soc. Japan 96
+(2018) 241, for a recurrence in x².)
 
-Near the poles P is smaller than any number that matters until l is well above m. Each pair of group and
-tile therefore starts at the first step where some |P| exceeds `NEGLIGIBLE`, from seeds that are made
-once, with an exponent of their own, so that nothing underflows.
+Near the poles P is smaller than any number that matters until l is well above m. Each pair of group
+and tile therefore starts at the first step where some |P| exceeds `NEGLIGIBLE`, from seeds that are
+made once, with an exponent of their own, so that nothing underflows.
 """
 
 from __future__ import annotations
@@ -140,7 +141,9 @@ def _fill_recurrence(t):
                 position += 1
             ratio = _epsilon(l + 1.0, m) / _epsilon(l + 2.0, m)
             before, now = now, before * ratio
-            t.recurrence[(t.starts[group] + i) * LANES + lane] = before / (_epsilon(l + 2.0, m) * now)
+            t.recurrence[(t.starts[group] + i) * LANES + lane] = before / (
+                _epsilon(l + 2.0, m) * now
+            )
 
 
 @njit(error_model="numpy")
@@ -207,7 +210,7 @@ def _first_step(t, g, lane, x, log_value, steps):
 
 @njit(error_model="numpy")
 def _at_step(t, g, lane, x, sectoral, log_value, step):
-    """q at a step and at the next."""
+    """The polynomials q at a step and at the next."""
     scaled = sectoral == 0.0 or abs(sectoral) < 1e-290
     before, now = 0.0, 1.0 if scaled else sectoral
     exponent = log_value if scaled else 0.0

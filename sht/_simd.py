@@ -1,8 +1,9 @@
 """A SIMD type for Numba: blocks of vectors, so that a kernel reads like the formula it computes.
 
-A *vector* holds one number for each of `LANES` orders m; a *block* holds one vector for each of `RINGS`
-rings. Block and vector multiply ring by ring. Each operation becomes LLVM vector instructions with
-the flag ``contract`` (a product and a sum may be one fused operation), nothing else: no reordering.
+A *vector* holds one number for each of `LANES` orders m; a *block* holds one vector for each of
+`RINGS` rings. Block and vector multiply ring by ring. Each operation becomes LLVM vector
+instructions with the flag ``contract`` (a product and a sum may be one fused operation), nothing
+else: no reordering.
 
 Numba finds vector code by itself in simple loops only; the recurrence over degrees is none of them.
 """
@@ -13,11 +14,12 @@ import operator
 from typing import Any
 
 import llvmlite.binding as llvm
+import numba.extending
 import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import lower_builtin, models, register_model
 
 # AVX-512 has 32 registers of 8 numbers. Elsewhere 16 of 4 (AVX2) or of 2 (SSE2, NEON has 32), which
 # the four accumulators of two rings and what they are made of fit into.
@@ -28,6 +30,9 @@ RINGS = 4 if _WIDE else 2
 _VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 _BLOCK = ir.ArrayType(_VECTOR, RINGS)
 _FLAGS = ("contract",)
+
+# Called without the typing context, which checkers of types do not know.
+intrinsic: Any = numba.extending.intrinsic
 
 
 def aligned_zeros(shape: Any, dtype: Any = np.float64) -> np.ndarray:
@@ -68,7 +73,7 @@ class _BlockModel(models.PrimitiveModel):
 
 
 def _define(operation: Any, instruction: str) -> None:
-    @infer_global(operation)
+    @infer_global(operation)  # pyright: ignore[reportOptionalCall]
     class _Template(AbstractTemplate):
         def generic(self, args: Any, kws: Any) -> Any:
             if len(args) == 2 and args[0] in (vector, block) and args[1] in (vector, block):
@@ -105,7 +110,9 @@ def _pointer(context: Any, builder: Any, ty: types.Array, array: Any, index: Any
 
 
 def _require_float64(what: str, array: Any) -> None:
-    if not (isinstance(array, types.Array) and array.dtype == types.float64 and array.layout == "C"):
+    if not (
+        isinstance(array, types.Array) and array.dtype == types.float64 and array.layout == "C"
+    ):
         raise TypeError(f"`{what}` takes a C-contiguous float64 array. Got {array}.")
 
 

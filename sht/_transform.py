@@ -48,8 +48,8 @@ class Transform(_Plan):
     dtype : "float64"
         Of fields; coefficients are complex of the same precision.
     threads : int, optional
-        How many fields of a batch are transformed at once; as many as there are cores, if not given.
-        The results do not depend on it.
+        How many fields of a batch are transformed at once; as many as there are cores, if not
+        given. The results do not depend on it.
 
     Raises
     ------
@@ -69,9 +69,9 @@ class Transform(_Plan):
         a_{lm} = \sum_j w_j \frac{2\pi}{n} \lambda_{lm}(\cos\theta_j)
         \sum_i f_{ji} e^{-i m \varphi_i}.
 
-    Fields are real, so orders m >= 0 are enough: packed triangularly, m-major, as in healpy and ducc0
-    (see `lm_index`). The imaginary parts of a_{l0} have no effect. Polynomials are made on the fly;
-    memory is O(lmax²).
+    Fields are real, so orders m >= 0 are enough: packed triangularly, m-major, as in healpy and
+    ducc0 (see `lm_index`). The imaginary parts of a_{l0} have no effect. Polynomials are made on
+    the fly; memory is O(lmax²).
 
     A Transform is a named tuple of arrays: pass it to your own ``@njit`` functions and call
     `synthesis_into` and `analysis_into` there.
@@ -91,6 +91,7 @@ class Transform(_Plan):
 
     grid: FullGaussian
     threads: int
+    _spare: list[Scratch]
 
     def __new__(
         cls,
@@ -105,8 +106,8 @@ class Transform(_Plan):
         _check_grid(call, grid, lmax, mmax)
         if np.dtype(dtype) != np.float64:
             raise NotImplementedError(
-                f"`{call}` has float64 transforms only. Got {np.dtype(dtype)}. Leave `dtype` out, and "
-                f"convert fields with `field.astype(np.float64)`."
+                f"`{call}` has float64 transforms only. Got {np.dtype(dtype)}. Leave `dtype` out, "
+                f"and convert fields with `field.astype(np.float64)`."
             )
         if threads is not None and (not isinstance(threads, (int, np.integer)) or threads < 1):
             raise ValueError(f"`{call}` needs `threads` to be a positive int. Got {threads!r}.")
@@ -121,7 +122,7 @@ class Transform(_Plan):
         return plan
 
     # A tuple of arrays compares by its arrays, which have no single truth value.
-    __eq__ = object.__eq__
+    __eq__ = object.__eq__  # pyright: ignore[reportAssignmentType]
     __hash__ = object.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -258,8 +259,8 @@ class Transform(_Plan):
         self._run(analysis_into, a, field, scratch)
 
     def _run(self, kernel: Any, result: NDArray, given: NDArray, scratch: Scratch) -> None:
-        # By our own toolchain, which keeps what it compiles: a new process is ready in milliseconds.
-        # No Enzyme is needed for it. Imported here, so that `import sht` stays light.
+        # By our own toolchain, which keeps what it compiles: a new process is ready in
+        # milliseconds. No Enzyme is needed for it. Imported here, so that `import sht` stays light.
         from llvm import compiled
 
         compiled(kernel)(result, given, self, scratch)
@@ -301,11 +302,11 @@ class Transform(_Plan):
         if out is not None:
             check_out(call, out, shape, target[1], np.asarray(given))
         # A result goes directly into `out` where its fields are contiguous.
-        direct = out is not None and out.flags.c_contiguous
-        result = out if direct else np.empty(shape, target[1])
+        direct = out if out is not None and out.flags.c_contiguous else None
+        result = np.empty(shape, target[1]) if direct is None else direct
         fields = result.reshape(-1, *target[0])
         self._each(lambda k, scratch: one_field(fields[k], batch[k], scratch), len(batch))
-        if out is None or direct:
+        if out is None or direct is not None:
             return result
         out[...] = result
         return out

@@ -25,7 +25,7 @@ def given_to(name):
     return (A if MAPS[name] else F).copy()
 
 
-def refused(name, given, *, out=None, error=ValueError, needs, got, fix=""):
+def refused(name, given, *, out=None, error: type[Exception] = ValueError, needs, got, fix=""):
     """The message says all four things, and neither input nor output has changed."""
     before = [x.tobytes() if isinstance(x, np.ndarray) else None for x in (given, out)]
     with pytest.raises(error) as caught:
