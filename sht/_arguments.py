@@ -132,7 +132,7 @@ def check_kernel_arrays(field, a, t, scratch):
     half = t.fft.n // 2 + 1
     if (
         len(scratch.coef) != 2 * len(t.legendre.recurrence)
-        or len(scratch.phases) < min(t.block, ntiles) * ngroups * PHASES
+        or len(scratch.sums) < min(t.block, ntiles) * ngroups * PHASES
         or len(scratch.row) < max(half, ngroups * LANES)
         or len(scratch.fft) < 2 * half + t.fft.n
     ):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from enzyme_rules.fftw import RealFFT, fft_scratch, plan_real_fft
 
 from ._arguments import as_batch, check_out
-from ._kernels import Scratch, analysis_into, synthesis_into
+from ._execute import apply_to_batch
+from ._kernels import Scratch
 from ._legendre import PHASES
 from ._legendre_tables import BLOCK, LegendreTables, make_tables
 from ._simd import LANES, aligned_zeros
@@ -48,8 +47,8 @@ class Transform(_Plan):
     dtype : "float64"
         Of fields; coefficients are complex of the same precision.
     threads : int, optional
-        How many fields of a batch are transformed at once; as many as there are cores, if not
-        given. The results do not depend on it.
+        How many to use, for the fields of a batch or, from about T200 on, within one field; as
+        many as there are cores, if not given. The results do not depend on it, to the bit.
 
     Raises
     ------
@@ -171,7 +170,7 @@ class Transform(_Plan):
         TypeError, ValueError
             Wrong dtype, shape, or `out`; nothing has been written then.
         """
-        return self._map("synthesis(a)", a, out, self._synthesise)
+        return self._map("synthesis(a)", a, out)
 
     def analysis(self, field: ArrayLike, out: NDArray | None = None) -> NDArray[np.complex128]:
         """Coefficients of a field, by quadrature: exact if it has no degrees beyond ``lmax``.
@@ -192,7 +191,7 @@ class Transform(_Plan):
         TypeError, ValueError
             Wrong dtype, shape, or `out`; nothing has been written then.
         """
-        return self._map("analysis(field)", field, out, self._analyse)
+        return self._map("analysis(field)", field, out)
 
     def adjoint_synthesis(
         self, field: ArrayLike, out: NDArray | None = None
@@ -224,7 +223,7 @@ class Transform(_Plan):
         `synthesis`. No quadrature weights are in it, and orders m > 0 count twice: it is (2 - δ_m0)
         times what ducc0 calls adjoint_synthesis.
         """
-        return self._map("adjoint_synthesis(field)", field, out, self._transpose_synthesis)
+        return self._map("adjoint_synthesis(field)", field, out)
 
     def adjoint_analysis(self, a: ArrayLike, out: NDArray | None = None) -> NDArray[np.float64]:
         """The transpose of `analysis`: from a cotangent of the coefficients to one of the field.
@@ -248,51 +247,11 @@ class Transform(_Plan):
         TypeError, ValueError
             Wrong dtype, shape, or `out`; nothing has been written then.
         """
-        return self._map("adjoint_analysis(a)", a, out, self._transpose_analysis)
+        return self._map("adjoint_analysis(a)", a, out)
 
-    # One field each: (out, input, scratch)
-
-    def _synthesise(self, field: NDArray, a: NDArray, scratch: Scratch) -> None:
-        self._run(synthesis_into, field, a, scratch)
-
-    def _analyse(self, a: NDArray, field: NDArray, scratch: Scratch) -> None:
-        self._run(analysis_into, a, field, scratch)
-
-    def _run(self, kernel: Any, result: NDArray, given: NDArray, scratch: Scratch) -> None:
-        # By our own toolchain, which keeps what it compiles: a new process is ready in
-        # milliseconds. No Enzyme is needed for it. Imported here, so that `import sht` stays light.
-        from llvm import compiled
-
-        compiled(kernel)(result, given, self, scratch)
-
-    def _transpose_synthesis(self, a: NDArray, field: NDArray, scratch: Scratch) -> None:
-        self._transpose(synthesis_into, field, a, scratch)
-
-    def _transpose_analysis(self, field: NDArray, a: NDArray, scratch: Scratch) -> None:
-        self._transpose(analysis_into, a, field, scratch)
-
-    def _transpose(self, kernel: Any, given: NDArray, result: NDArray, scratch: Scratch) -> None:
-        from llvm import Const, Duplicated, linear_transpose
-
-        result[...] = 0
-        # The primal arrays are neither read nor written by a transposed linear map, but need an
-        # address of their own. The cotangent that goes in is used up: a copy of it.
-        linear_transpose(
-            kernel,
-            Duplicated(np.empty_like(given), given.copy()),
-            Duplicated(np.empty_like(result), result),
-            Const(self),
-            Const(scratch),
-        )
-
-    def _map(
-        self,
-        call: str,
-        given: ArrayLike,
-        out: NDArray | None,
-        one_field: Callable[[NDArray, NDArray, Scratch], None],
-    ) -> NDArray:
+    def _map(self, call: str, given: ArrayLike, out: NDArray | None) -> NDArray:
         """Check the arguments, then apply a map to each field of the batch."""
+        name = call.partition("(")[0]
         call = f"sht.Transform.{call}"
         spectral, physical = ((self.ncoef,), np.complex128), (self.grid.shape, np.float64)
         from_spectrum = call.endswith("(a)")
@@ -304,32 +263,24 @@ class Transform(_Plan):
         # A result goes directly into `out` where its fields are contiguous.
         direct = out if out is not None and out.flags.c_contiguous else None
         result = np.empty(shape, target[1]) if direct is None else direct
-        fields = result.reshape(-1, *target[0])
-        self._each(lambda k, scratch: one_field(fields[k], batch[k], scratch), len(batch))
+        apply_to_batch(name, self, result.reshape(-1, *target[0]), batch)
         if out is None or direct is not None:
             return result
         out[...] = result
         return out
 
-    def _each(self, work: Callable[[int, Scratch], None], count: int) -> None:
-        """Call ``work(k, scratch)`` for every k < count, on `threads` threads."""
-        workers = min(self.threads, count)
+    # Work space is kept between calls: making it takes longer than a small transform.
 
-        def share(worker: int) -> None:
-            try:
-                scratch = self._spare.pop()
-            except IndexError:
-                scratch = self.scratch()
-            for k in range(worker, count, workers):
-                work(k, scratch)
-            self._spare.append(scratch)
+    def borrow_scratch(self) -> Scratch:
+        """Work space that nobody else uses until it is given back."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return self.scratch()
 
-        if workers <= 1:
-            if count:
-                share(0)
-            return
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(share, range(workers)))
+    def give_back(self, scratch: Scratch) -> None:
+        """Keep work space for the next who borrows."""
+        self._spare.append(scratch)
 
 
 def _check_grid(call: str, grid: Any, lmax: int, mmax: int) -> None:

@@ -1,0 +1,231 @@
+"""How the four maps are run: one field in one thread or in several, and batches of fields.
+
+The maps are two kernels, each forwards and transposed. Compiling is left to `llvm`, imported only
+here and when it is needed, so that `import sht` stays light. Plain maps need no Enzyme.
+
+With several threads a field is divided where nothing is shared: the Fourier stage by tiles, the
+Legendre stage by tiles when it makes fields and by groups of orders when it makes coefficients.
+Every sum is taken in the same order for any number of threads, so that the results are the same
+bits.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._kernels import Scratch, analysis_into, synthesis_into
+from ._legendre import PHASES
+from ._simd import aligned_zeros
+from ._stages import (
+    coef_to_sums,
+    pack_coefficients_into,
+    rings_to_sums,
+    sums_to_coef,
+    sums_to_rings,
+    unpack_coefficients_into,
+)
+
+_WORTH_DIVIDING = 1 << 23
+"""Coefficients times rings: below about T200 one field is done before a second thread has begun."""
+
+
+def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
+    """Apply a map to each field of a batch.
+
+    Parameters
+    ----------
+    name : {"synthesis", "analysis", "adjoint_synthesis", "adjoint_analysis"}
+    t : Transform
+    results, batch : (count, ...) arrays
+        C-contiguous. `results` is overwritten.
+    """
+    count = len(batch)
+    large = t.ncoef * len(t.areas) >= _WORTH_DIVIDING
+    if count < t.threads and large:
+        for k in range(count):
+            _DIVIDED[name](t, results[k], batch[k])
+        return
+    workers = min(t.threads, count)
+
+    def share(worker: int) -> None:
+        scratch = t.borrow_scratch()
+        for k in range(worker, count, workers):
+            _WHOLE[name](t, results[k], batch[k], scratch)
+        t.give_back(scratch)
+
+    in_threads(share, workers)
+
+
+def in_threads(share: Callable[[int], None], workers: int) -> None:
+    """Call ``share(k)`` for each k < workers, the first in this thread. An exception comes through.
+
+    Threads are started for each call: that takes some 50 µs, and nothing is left running that would
+    have to survive a fork or share the cores with anybody's pool.
+    """
+    errors: list[BaseException] = []
+
+    def guarded(worker: int) -> None:
+        try:
+            share(worker)
+        except BaseException as error:
+            errors.append(error)
+
+    others = [threading.Thread(target=guarded, args=(k,)) for k in range(1, workers)]
+    for thread in others:
+        thread.start()
+    if workers:
+        guarded(0)
+    for thread in others:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def forwards(kernel: Any, output: Any, given: Any, *rest: Any) -> None:
+    """``output = K(given)``, or ``output += K(given)`` where the kernel accumulates."""
+    from llvm import compiled
+
+    compiled(kernel)(output, given, *rest)
+
+
+def backwards(kernel: Any, output: Any, given: Any, *rest: Any) -> None:
+    """``given += Kᵀ(output)``; clears `output` where the kernel overwrites it."""
+    from llvm import Const, Duplicated, linear_transpose
+
+    linear_transpose(
+        kernel,
+        Duplicated(_placeholder("output", output.shape, output.dtype), output),
+        Duplicated(_placeholder("given", given.shape, given.dtype), given),
+        *map(Const, rest),
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _placeholder(role: str, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+    """A primal array for a transposed linear map: what it holds is of no consequence.
+
+    It needs an address of its own, is shared by all calls and threads, and takes next to no memory
+    as long as nothing is written there. A fresh one for each call cost 2 ms of page faults at T511.
+    """
+    del role
+    return np.zeros(shape, dtype)
+
+
+def _synthesis(t: Any, field: NDArray, a: NDArray, scratch: Scratch) -> None:
+    forwards(synthesis_into, field, a, t, scratch)
+
+
+def _analysis(t: Any, a: NDArray, field: NDArray, scratch: Scratch) -> None:
+    forwards(analysis_into, a, field, t, scratch)
+
+
+def _adjoint_synthesis(t: Any, a: NDArray, field: NDArray, scratch: Scratch) -> None:
+    a[...] = 0
+    backwards(synthesis_into, field.copy(), a, t, scratch)
+
+
+def _adjoint_analysis(t: Any, field: NDArray, a: NDArray, scratch: Scratch) -> None:
+    field[...] = 0
+    backwards(analysis_into, a.copy(), field, t, scratch)
+
+
+_WHOLE = {
+    "synthesis": _synthesis,
+    "analysis": _analysis,
+    "adjoint_synthesis": _adjoint_synthesis,
+    "adjoint_analysis": _adjoint_analysis,
+}
+
+
+class _Division:
+    """One field over several threads: the parts, and what they share."""
+
+    def __init__(self, t: Any) -> None:
+        tables = t.legendre
+        self.ngroups, self.ntiles = tables.first.shape
+        steps = np.diff(tables.starts)[:, None] - tables.first
+        self.tiles = _equal_parts(steps.sum(axis=0), t.threads)
+        self.groups = _equal_parts(steps.sum(axis=1), t.threads)
+        self.size = self.ngroups * PHASES
+        self.sums = aligned_zeros(self.ntiles * self.size)
+        self.coef = aligned_zeros(2 * len(tables.recurrence))
+
+    def sums_of(self, tiles: tuple[int, int]) -> NDArray:
+        return self.sums[tiles[0] * self.size : tiles[1] * self.size]
+
+
+def _equal_parts(costs: NDArray, count: int) -> list[tuple[int, int]]:
+    """Ranges of about equal cost, none of them empty."""
+    cumulated = np.concatenate([[0], np.cumsum(costs + 1)])
+    cuts = np.searchsorted(cumulated, np.linspace(0, cumulated[-1], count + 1))
+    pairs = zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
+    return [(a, b) for a, b in pairs if a < b]
+
+
+def _divided_spread(t: Any, field: NDArray, a: NDArray, *, transposed: bool) -> None:
+    """From coefficients to a field: synthesis, or the transpose of analysis."""
+    d = _Division(t)
+    if transposed:
+        field[...] = 0
+        backwards(unpack_coefficients_into, a.copy(), d.coef, t)
+    else:
+        forwards(pack_coefficients_into, d.coef, a, t)
+
+    def share(k: int) -> None:
+        tiles = d.tiles[k]
+        sums, scratch = d.sums_of(tiles), t.borrow_scratch()
+        everything = (0, d.ngroups)
+        if transposed:
+            backwards(sums_to_coef, d.coef, sums, scratch.state, t, everything, tiles)
+            backwards(rings_to_sums, sums, field, t, scratch, tiles)
+        else:
+            forwards(coef_to_sums, sums, d.coef, scratch.state, t, everything, tiles)
+            forwards(sums_to_rings, field, sums, t, scratch, tiles)
+        t.give_back(scratch)
+
+    in_threads(share, len(d.tiles))
+
+
+def _divided_gather(t: Any, a: NDArray, field: NDArray, *, transposed: bool) -> None:
+    """From a field to coefficients: analysis, or the transpose of synthesis."""
+    d = _Division(t)
+    everything = (0, d.ntiles)
+    given = field.copy() if transposed else field
+
+    def fourier(k: int) -> None:
+        tiles, scratch = d.tiles[k], t.borrow_scratch()
+        if transposed:
+            backwards(sums_to_rings, given, d.sums_of(tiles), t, scratch, tiles)
+        else:
+            forwards(rings_to_sums, d.sums_of(tiles), given, t, scratch, tiles)
+        t.give_back(scratch)
+
+    def legendre(k: int) -> None:
+        groups, scratch = d.groups[k], t.borrow_scratch()
+        if transposed:
+            backwards(coef_to_sums, d.sums, d.coef, scratch.state, t, groups, everything)
+        else:
+            forwards(sums_to_coef, d.coef, d.sums, scratch.state, t, groups, everything)
+        t.give_back(scratch)
+
+    in_threads(fourier, len(d.tiles))
+    in_threads(legendre, len(d.groups))
+    if transposed:
+        a[...] = 0
+        backwards(pack_coefficients_into, d.coef, a, t)
+    else:
+        forwards(unpack_coefficients_into, a, d.coef, t)
+
+
+_DIVIDED: dict[str, Callable[[Any, NDArray, NDArray], None]] = {
+    "synthesis": lambda t, f, a: _divided_spread(t, f, a, transposed=False),
+    "analysis": lambda t, a, f: _divided_gather(t, a, f, transposed=False),
+    "adjoint_synthesis": lambda t, a, f: _divided_gather(t, a, f, transposed=True),
+    "adjoint_analysis": lambda t, f, a: _divided_spread(t, f, a, transposed=True),
+}
