@@ -7,6 +7,7 @@ from ._autodiff import Forward as Forward
 from ._autodiff import Reverse as Reverse
 from ._autodiff import autodiff as autodiff
 from ._autodiff import linear_transpose as linear_transpose
+from ._bound import Bound as Bound
 from ._compiled import Compiled as Compiled
 from ._compiled import compiled as compiled
 from ._errors import AutodiffError as AutodiffError

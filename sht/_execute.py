@@ -54,10 +54,10 @@ def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
     workers = min(t.threads, count)
 
     def share(worker: int) -> None:
-        scratch = t.borrow_scratch()
+        mine = t.borrow_worker()
         for k in range(worker, count, workers):
-            _WHOLE[name](t, results[k], batch[k], scratch)
-        t.give_back(scratch)
+            _WHOLE[name](mine, results[k], batch[k])
+        t.give_back(mine)
 
     in_threads(share, workers)
 
@@ -117,29 +117,48 @@ def _placeholder(role: str, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
     return np.zeros(shape, dtype)
 
 
-def _synthesis(t: Any, field: NDArray, a: NDArray, scratch: Scratch) -> None:
-    forwards(synthesis_into, field, a, t, scratch)
+class Worker:
+    """What one thread needs for the maps of one Transform, kept from call to call.
+
+    Making the work space, and checking the two dozen arrays of a plan, takes longer than a small
+    transform does.
+    """
+
+    def __init__(self, t: Any) -> None:
+        self.scratch: Scratch = t.scratch()
+        self._t = t
+        self._bound: dict[Any, Any] = {}
+        self._copies: dict[Any, NDArray] = {}
+
+    def forwards(self, kernel: Any, output: NDArray, given: NDArray) -> None:
+        """``output = K(given)`` for a whole field."""
+        self._bind(kernel, transposed=False)(output, given)
+
+    def backwards(self, kernel: Any, output: NDArray, given: NDArray) -> None:
+        """``given = Kᵀ(output)`` for a whole field."""
+        copy = self._copies.setdefault(output.shape, np.empty_like(output))
+        copy[...] = output  # it is used up
+        given[...] = 0
+        self._bind(kernel, transposed=True)(
+            _placeholder("output", output.shape, output.dtype),
+            _placeholder("given", given.shape, given.dtype),
+            shadows=(copy, given),
+        )
+
+    def _bind(self, kernel: Any, *, transposed: bool) -> Any:
+        key = kernel, transposed
+        if key not in self._bound:
+            from llvm import Bound
+
+            self._bound[key] = Bound(kernel, (self._t, self.scratch), transposed=transposed)
+        return self._bound[key]
 
 
-def _analysis(t: Any, a: NDArray, field: NDArray, scratch: Scratch) -> None:
-    forwards(analysis_into, a, field, t, scratch)
-
-
-def _adjoint_synthesis(t: Any, a: NDArray, field: NDArray, scratch: Scratch) -> None:
-    a[...] = 0
-    backwards(synthesis_into, field.copy(), a, t, scratch)
-
-
-def _adjoint_analysis(t: Any, field: NDArray, a: NDArray, scratch: Scratch) -> None:
-    field[...] = 0
-    backwards(analysis_into, a.copy(), field, t, scratch)
-
-
-_WHOLE = {
-    "synthesis": _synthesis,
-    "analysis": _analysis,
-    "adjoint_synthesis": _adjoint_synthesis,
-    "adjoint_analysis": _adjoint_analysis,
+_WHOLE: dict[str, Callable[[Worker, NDArray, NDArray], None]] = {
+    "synthesis": lambda w, f, a: w.forwards(synthesis_into, f, a),
+    "analysis": lambda w, a, f: w.forwards(analysis_into, a, f),
+    "adjoint_synthesis": lambda w, a, f: w.backwards(synthesis_into, f, a),
+    "adjoint_analysis": lambda w, f, a: w.backwards(analysis_into, a, f),
 }
 
 
@@ -179,7 +198,8 @@ def _divided_spread(t: Any, field: NDArray, a: NDArray, *, transposed: bool) -> 
 
     def share(k: int) -> None:
         tiles = d.tiles[k]
-        sums, scratch = d.sums_of(tiles), t.borrow_scratch()
+        sums, mine = d.sums_of(tiles), t.borrow_worker()
+        scratch = mine.scratch
         everything = (0, d.ngroups)
         if transposed:
             backwards(sums_to_coef, d.coef, sums, scratch.state, t, everything, tiles)
@@ -187,7 +207,7 @@ def _divided_spread(t: Any, field: NDArray, a: NDArray, *, transposed: bool) -> 
         else:
             forwards(coef_to_sums, sums, d.coef, scratch.state, t, everything, tiles)
             forwards(sums_to_rings, field, sums, t, scratch, tiles)
-        t.give_back(scratch)
+        t.give_back(mine)
 
     in_threads(share, len(d.tiles))
 
@@ -199,20 +219,21 @@ def _divided_gather(t: Any, a: NDArray, field: NDArray, *, transposed: bool) -> 
     given = field.copy() if transposed else field
 
     def fourier(k: int) -> None:
-        tiles, scratch = d.tiles[k], t.borrow_scratch()
+        tiles, mine = d.tiles[k], t.borrow_worker()
         if transposed:
-            backwards(sums_to_rings, given, d.sums_of(tiles), t, scratch, tiles)
+            backwards(sums_to_rings, given, d.sums_of(tiles), t, mine.scratch, tiles)
         else:
-            forwards(rings_to_sums, d.sums_of(tiles), given, t, scratch, tiles)
-        t.give_back(scratch)
+            forwards(rings_to_sums, d.sums_of(tiles), given, t, mine.scratch, tiles)
+        t.give_back(mine)
 
     def legendre(k: int) -> None:
-        groups, scratch = d.groups[k], t.borrow_scratch()
+        groups, mine = d.groups[k], t.borrow_worker()
+        state = mine.scratch.state
         if transposed:
-            backwards(coef_to_sums, d.sums, d.coef, scratch.state, t, groups, everything)
+            backwards(coef_to_sums, d.sums, d.coef, state, t, groups, everything)
         else:
-            forwards(sums_to_coef, d.coef, d.sums, scratch.state, t, groups, everything)
-        t.give_back(scratch)
+            forwards(sums_to_coef, d.coef, d.sums, state, t, groups, everything)
+        t.give_back(mine)
 
     in_threads(fourier, len(d.tiles))
     in_threads(legendre, len(d.groups))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from enzyme_rules.fftw import RealFFT, fft_scratch, plan_real_fft
 
 from ._arguments import as_batch, check_out
-from ._execute import apply_to_batch
+from ._execute import Worker, apply_to_batch
 from ._kernels import Scratch
 from ._legendre import PHASES
 from ._legendre_tables import BLOCK, LegendreTables, make_tables
@@ -90,7 +90,7 @@ class Transform(_Plan):
 
     grid: FullGaussian
     threads: int
-    _spare: list[Scratch]
+    _spare: list[Worker]
 
     def __new__(
         cls,
@@ -269,18 +269,16 @@ class Transform(_Plan):
         out[...] = result
         return out
 
-    # Work space is kept between calls: making it takes longer than a small transform.
-
-    def borrow_scratch(self) -> Scratch:
+    def borrow_worker(self) -> Worker:
         """Work space that nobody else uses until it is given back."""
         try:
             return self._spare.pop()
         except IndexError:
-            return self.scratch()
+            return Worker(self)
 
-    def give_back(self, scratch: Scratch) -> None:
+    def give_back(self, worker: Worker) -> None:
         """Keep work space for the next who borrows."""
-        self._spare.append(scratch)
+        self._spare.append(worker)
 
 
 def _check_grid(call: str, grid: Any, lmax: int, mmax: int) -> None:
