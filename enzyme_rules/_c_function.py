@@ -12,6 +12,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from ._rules import refuse_allocation_name
+
 _TYPES: dict[str, tuple[types.Type, ir.Type]] = {
     "c_double": (types.float64, ir.DoubleType()),
     "c_float": (types.float32, ir.FloatType()),
@@ -57,7 +59,7 @@ def c_function(symbol: str, address: Any, *parameters: Any, returns: Any = None)
     TypeError
         A parameter has a type that is not in the list.
     ValueError
-        The name belongs to a function at another address.
+        The name belongs to a function at another address, or to C's own allocation.
 
     Examples
     --------
@@ -71,6 +73,7 @@ def c_function(symbol: str, address: Any, *parameters: Any, returns: Any = None)
     2.0
     """
     call = f"c_function({symbol!r}, ...)"
+    refuse_allocation_name(call, symbol)
     for given in (*parameters, *([] if returns is None else [returns])):
         if given not in _NAMES:
             known = ", ".join(_TYPES)

@@ -216,6 +216,26 @@ class AllocationRule:
     free: str
     size_argument: int = 0
 
+    def __post_init__(self) -> None:
+        for what, name in (("symbol", self.symbol), ("free", self.free)):
+            refuse_allocation_name(f"AllocationRule(..., {what}={name!r})", name)
+
+
+def refuse_allocation_name(call: str, name: str) -> None:
+    """Check that a C function has not the name of one of C's own allocation functions.
+
+    Raises
+    ------
+    ValueError
+        It has: compiled derivatives put functions of theirs into the place of these.
+    """
+    if name in ("malloc", "calloc", "realloc", "free"):
+        raise ValueError(
+            f"`{call}` needs a name that is none of C's own allocation functions: compiled code "
+            f"has others in their place. Got {name!r}. Give the function another name, "
+            f"`c_function('my_{name}', ...)`, and use that."
+        )
+
 
 def _require_njit(rule: Rule, what: str, value: Any) -> None:
     if not isinstance(value, CPUDispatcher):

@@ -112,11 +112,15 @@ def own_items(arguments: Sequence[Any]) -> tuple[Any, ...]:
     flat = flatten(arguments)
     if not any(isinstance(a, np.ndarray) and overlaps_itself(a) for a in flat):
         return tuple(arguments)
-    made = iter(
-        np.ascontiguousarray(a) if isinstance(a, np.ndarray) and overlaps_itself(a) else a
-        for a in flat
-    )
+    made = iter(_plain(a) if isinstance(a, np.ndarray) and overlaps_itself(a) else a for a in flat)
     return tuple(rebuild(argument, made) for argument in arguments)
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """A copy, read-only: a function that writes one element of `array` would change others too."""
+    made = np.ascontiguousarray(array)
+    made.flags.writeable = False
+    return made
 
 
 _TYPE_OF_CLASS = {

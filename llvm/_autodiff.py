@@ -90,7 +90,8 @@ def linear_transpose(function: Any, *activities: Const | Duplicated) -> None:
     """The reverse pass alone, of a function that is linear in all that is Duplicated.
 
     As ``autodiff(Reverse, ...)``, but functions with a `LinearRule` are not run forwards, so that
-    it costs what the transposed map costs. What the function would write is left undefined.
+    it costs what the transposed map costs. What the function would write is left undefined, and so
+    are the shadows after an exception.
 
     Parameters
     ----------
@@ -137,7 +138,7 @@ def _autodiff(
     for k in places:
         shadows[k] = None
     seed = 1.0 if mode is Reverse else 0.0
-    _, tangent = call(program, function, bound, shadows, seed=seed, restore=True)
+    _, tangent = call(program, function, bound, shadows, seed=seed, restore=not skip_primal)
     if mode is Forward:
         return tangent if program.returns_value else None
     for k, place in places.items():

@@ -40,7 +40,7 @@ def call(
     seed : float
         Derivative that goes in for the returned value, in reverse mode.
     restore : bool
-        Whether an exception must leave the shadows as they were.
+        Whether an exception, of the function or of a rule, must leave the shadows as they were.
 
     Returns
     -------
@@ -65,13 +65,15 @@ def call(
         before = [
             copy_like(v) if i.written else v for i, v in zip(frame.items, values, strict=True)
         ]
-        saved = [s.copy() if isinstance(s, np.ndarray) else s for s in shadows] if restore else []
+    saved: list[Any] = []
+    if restore and (program.may_raise or program.rules_may_fail):
+        saved = [s.copy() if isinstance(s, np.ndarray) else s for s in shadows]
     result = program.loaded.entry(block)
     status = result & _LOW
     status -= (1 << 32) if status >= 1 << 31 else 0
     if status in _STATUS_OK and not result >> 32:
         return frame.read(block, shadows)
-    for shadow, old in zip(shadows, saved, strict=False) if program.may_raise else ():
+    for shadow, old in zip(shadows, saved, strict=False):
         if isinstance(shadow, np.ndarray):
             shadow[...] = old
     if status not in _STATUS_OK:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 
 from ._diagnostics import translate
 from ._effects import HINT
 from ._enzyme import find_enzyme
-from ._errors import ToolchainError
-from ._lower import COUNT_ERROR, PRIMAL
+from ._errors import AutodiffError, ToolchainError
+from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
 from ._prepare import Prepared
 from ._rule_calls import always_shadowed
 
@@ -53,8 +54,14 @@ class Request:
     mode: Mode
     varying: tuple[bool, ...]
     runtime_activity: bool = False
-    # Without it derivative operations are `fast`: NaN may then give any number at all.
-    flags: tuple[str, ...] = ("--enzyme-fast-math=0", "--disable-loop-idiom-all")
+    flags: tuple[str, ...] = (
+        # Without it derivative operations are `fast`: NaN may then give any number at all.
+        "--enzyme-fast-math=0",
+        "--disable-loop-idiom-all",
+        # With it the shadow of what is allocated in a loop is not cleared where only a rule, or a
+        # copy that happens on a branch, uses it: gradients then hold what the memory held before.
+        "--enzyme-rematerialize=0",
+    )
 
 
 @dataclass(frozen=True)
@@ -80,12 +87,44 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
         ir = HINT.sub("", prepared.ir) + _function_itself(prepared) + _entry(prepared, request)
         return Differentiated(prepared, request, ir)
     seen = always_shadowed(prepared.ir) if request.mode is Mode.FORWARD else prepared.ir
+    if request.runtime_activity:
+        _refuse_recursion(prepared)
+    seen = inlined(seen)
     module = seen + _derivative(prepared, request) + _entry(prepared, request)
     try:
         result = find_enzyme().run(module, request.flags)
     except ToolchainError as error:
         raise translate(error, prepared, request.mode.value) from error
     return Differentiated(prepared, request, result)
+
+
+def _refuse_recursion(prepared: Prepared) -> None:
+    """What `inlined` says of functions that are not inlined holds for recursive ones."""
+    if RECURSIVE in prepared.ir:
+        name = prepared.lowered.name
+        raise AutodiffError(
+            f"Enzyme cannot be trusted with `{name}`: it calls a recursive function, and in it a name "
+            f"may stand for one array or another. Write the recursion as a loop, or choose between "
+            f"numbers instead of arrays.",
+            stage="differentiate",
+            function=name,
+        )
+
+
+_DEFINITION = re.compile(
+    r"^(define internal (?!.*\b(?:noinline|optnone|alwaysinline)\b).*\)) (.*\{)$", re.M
+)
+
+
+def inlined(ir: str) -> str:
+    """The module with every function inlined where it is called.
+
+    With runtime activity Enzyme compares a primal pointer with its shadow, to see whether it varies.
+    To the derivative of a function that is not inlined it passes ``undef`` for primal pointers that it
+    takes to be unneeded, LLVM decides that the two are equal, and the derivative is lost without a
+    word.
+    """
+    return _DEFINITION.sub(r"\1 alwaysinline \2", ir)
 
 
 def _derivative(prepared: Prepared, request: Request) -> str:

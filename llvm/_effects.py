@@ -9,6 +9,7 @@ import llvmlite.binding as llvm
 
 from ._lower import PRIMAL, Lowered
 from ._pointers import mixes_pointers
+from ._rule_calls import PREFIX
 from ._target_machine import run_passes, target_machine
 
 
@@ -40,11 +41,7 @@ def analyse(lowered: Lowered, ir: str) -> Effects:
 
     Only a copy is optimised: Enzyme gets the IR without any of this.
     """
-    module = llvm.parse_assembly(HINT.sub("", ir))
-    module.get_function(PRIMAL).linkage = "external"
-    machine = target_machine()
-    run_passes(module, machine, speed_level=2, vectorise=False)
-    text = str(module)
+    text = _optimised(ir, PRIMAL)
     head, body = _function(text, PRIMAL)
     parameters = _parameters(head)
     status = parameters[0].split()[-1]
@@ -55,7 +52,19 @@ def analyse(lowered: Lowered, ir: str) -> Effects:
     )
     stored = re.findall(rf"store i32 (\S+), ptr {re.escape(status)}[,\s]", body)
     may_raise = any(value != "0" for value in stored) or not stored
-    return Effects(writes, may_raise, mixes_pointers(text))
+    return Effects(writes, may_raise, mixes_pointers(text, apart=PREFIX))
+
+
+def body_mixes_pointers(ir: str, name: str) -> bool:
+    """`Effects.mixes_pointers` for a function that a rule has Enzyme differentiate by itself."""
+    return mixes_pointers(_optimised(ir, name))
+
+
+def _optimised(ir: str, name: str) -> str:
+    module = llvm.parse_assembly(HINT.sub("", ir))
+    module.get_function(name).linkage = "external"
+    run_passes(module, target_machine(), speed_level=2, vectorise=False)
+    return str(module)
 
 
 def _function(text: str, name: str) -> tuple[str, str]:

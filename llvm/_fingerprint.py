@@ -149,7 +149,7 @@ class _Walk:
     def _visit_intrinsic(self, definition: Any) -> None:
         # Its code runs when Numba compiles, with whatever its module holds: the files of its
         # package and what it was made with say what it does.
-        self.add("intrinsic", definition.__qualname__, _stamp(definition.__module__.split(".")[0]))
+        self.add("intrinsic", definition.__qualname__, _stamp(_package(definition)))
         self._visit_code(definition.__code__)
         for cell in definition.__closure__ or ():
             self.visit(cell.cell_contents)
@@ -163,7 +163,7 @@ class _Walk:
     def _visit_function(self, function: Any) -> None:
         # Types and operators that a package defines for Numba leave no trace in the byte code of
         # what uses them, so a function also depends on the files of its package.
-        self.add("function", function.__qualname__, _stamp(function.__module__.split(".")[0]))
+        self.add("function", function.__qualname__, _stamp(_package(function)))
         self._visit_code(function.__code__)
         self.visit(tuple(function.__defaults__ or ()))
         for cell in function.__closure__ or ():

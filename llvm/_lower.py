@@ -170,6 +170,7 @@ def count_error(module: Any, builder: Any, is_error: Any) -> None:
 
 
 COUNT_ERROR = "count_rule_error"
+RECURSIVE = ".numba.unresolved$"
 
 
 def _state_memory_types(module: Any, builder: Any, argument_types: Any, flat: Any) -> None:
@@ -200,7 +201,7 @@ def link(compiled: Sequence[Any], modules: Sequence[Any]) -> str:
 
 def _link_recursive_calls(linked: Any) -> str:
     """Recursive calls go through pointers ``.numba.unresolved$NAME``, set on loading."""
-    prefix = ".numba.unresolved$"
+    prefix = RECURSIVE
     names = {
         g.name.removeprefix(prefix) for g in linked.global_variables if g.name.startswith(prefix)
     }

@@ -16,19 +16,25 @@ _NOTHING = ("null", "undef", "poison", "zeroinitializer")
 _HARMLESS = re.compile(r"@(?:llvm\.(?:lifetime|memset|assume|dbg)|numba_attempt_nocopy_reshape)")
 # Shapes and indices: no derivative passes through them.
 _INTEGERS = re.compile(r"alloca (?:\[\d+ x )?i64\b")
-_AGGREGATE = re.compile(r"^(?:phi|load|select i1 [^,]+,) [\[{<][^=]*\bptr\b")
+_AGGREGATE = re.compile(r"^(?:phi|load|select i1 [^,]+,) (?=[\[{<])")
 
 
-def mixes_pointers(text: str) -> bool:
+def mixes_pointers(text: str, apart: str = "") -> bool:
     """Whether a pointer in the module may lead to more than one argument, global or allocation.
 
     Parameters
     ----------
     text : str
         Optimised LLVM IR. Where it cannot be told, the answer is True.
+    apart : str
+        Beginning of the names of functions that do not count.
     """
     allocators = set(re.findall(r"^declare [^@\n]*\bnoalias\b[^@\n]*(@\w+)\(", text, re.M))
-    return any(_Function(body, allocators).mixes() for body in _functions(text))
+    return any(
+        _Function(body, allocators).mixes()
+        for body in _functions(text)
+        if not (apart and re.match(rf"[^@\n]*@{apart}", body))
+    )
 
 
 def _functions(text: str) -> Iterator[str]:
@@ -56,7 +62,8 @@ class _Function:
 
     def mixes(self) -> bool:
         for name, operation in self.made.items():
-            if _AGGREGATE.match(operation):
+            aggregate = _AGGREGATE.match(operation)
+            if aggregate and re.search(r"\bptr\b", _first_type(operation[aggregate.end() :])):
                 return True
             chosen = operation.startswith(("phi ptr", "load ptr")) or re.match(
                 r"select i1 [^,]+, ptr|inttoptr|extractelement .*\bptr\b", operation
@@ -67,7 +74,8 @@ class _Function:
 
     def objects(self, name: str, seen: set[str]) -> set[str]:
         """What a pointer may lead to. Two entries where it could be anything."""
-        if name in seen or name in _NOTHING:
+        # Pickled exceptions are chosen between wherever two things can be wrong.
+        if name in seen or name in _NOTHING or name.startswith("@.const.picklebuf"):
             return set()
         seen.add(name)
         operation = self.made.get(name)
@@ -109,3 +117,13 @@ class _Function:
             return self._all(stored, seen)
         finally:
             self.loading.discard(operation)
+
+
+def _first_type(text: str) -> str:
+    """The aggregate or vector type that a text begins with; what follows it holds pointers too."""
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character in "[{<(") - (character in "]}>)")
+        if depth == 0:
+            return text[: position + 1]
+    return text

@@ -23,10 +23,11 @@ from ._differentiate import Differentiated, Mode, Request, differentiate
 from ._enzyme import find_enzyme
 from ._fingerprint import fingerprint
 from ._flat import items
-from ._lower import Lowered, lower
+from ._lower import COUNT_ERROR, Lowered, lower
 from ._marshal import Frame
 from ._optimise import Optimised, optimise
 from ._prepare import Prepared, prepare
+from ._target import warn_if_parallel
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Program:
     returned_bits : int
         32 or 64 for a function that returns a number, 0 for one that does not.
     may_raise : bool
+    rules_may_fail : bool
+        Whether something is left in the code by which a rule can fail.
     loaded : Loaded
     """
 
@@ -74,6 +77,7 @@ class Program:
     writes: tuple[bool, ...]
     returned_bits: int
     may_raise: bool
+    rules_may_fail: bool
     loaded: Loaded = field(repr=False)
 
     @property
@@ -193,10 +197,11 @@ def _request(prepared: Prepared, question: Question) -> Request:
     return Request(question.mode, varying, effects.mixes_pointers)
 
 
-_FACTS = {"varying", "writes", "may_raise", "returned_bits", "undefined"}
+_FACTS = {"varying", "writes", "may_raise", "returned_bits", "undefined", "rules_may_fail"}
 
 
 def _make(function: Any, question: Question) -> Program:
+    warn_if_parallel(function)  # also where it is in the cache
     name = function.py_func.__qualname__
     version = "" if question.mode is Mode.PRIMAL else find_enzyme().version
     key = fingerprint(function, question, version)
@@ -209,6 +214,7 @@ def _make(function: Any, question: Question) -> Program:
             "varying": list(stages.differentiated.request.varying),
             "writes": list(effects.writes),
             "may_raise": effects.may_raise,
+            "rules_may_fail": f"@{COUNT_ERROR}(" in stages.optimised.ir,
             "returned_bits": getattr(stages.lowered.return_type, "bitwidth", 0),
             "undefined": list(code.undefined),
         }
@@ -224,5 +230,6 @@ def _make(function: Any, question: Question) -> Program:
         writes=tuple(facts["writes"]),
         returned_bits=facts["returned_bits"],
         may_raise=facts["may_raise"],
+        rules_may_fail=facts["rules_may_fail"],
         loaded=loaded,
     )

@@ -22,7 +22,10 @@ from enzyme_rules import LinearRule, Rule
 from ._abi import leaves, unpack
 
 _SKIP = "_unrun"
-_SYMBOL = re.compile(rf"@(ruled_\w+?_[0-9a-f]{{12}}(?:{_SKIP})?)\b")
+PREFIX = "ruled_"
+"""What the names of opaque functions, and of all that belongs to their rules, begin with."""
+
+_SYMBOL = re.compile(rf"@({PREFIX}\w+?_[0-9a-f]{{12}}(?:{_SKIP})?)\b")
 
 
 @dataclass(frozen=True)

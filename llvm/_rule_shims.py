@@ -17,6 +17,7 @@ from numba.core import cgutils, types
 from enzyme_rules import LinearRule
 
 from ._abi import I64, POINTER, Leaf, leaves, pack
+from ._effects import body_mixes_pointers
 from ._errors import AutodiffError
 from ._lower import compile_raw, count_error, flat_function, link
 from ._rule_calls import (
@@ -51,6 +52,7 @@ def linear_rule(call: RuledCall) -> str:
     """The module that registers a `LinearRule`."""
     rule, argument_types = call.rule, call.argument_types
     compiled, modules, derived = [], [], []
+    mixes = False
     clear = f"{call.symbol}_clear"
     output_type = (argument_types[rule.output],)
     compiled.append(compile_raw(_clear, output_type))
@@ -62,21 +64,23 @@ def linear_rule(call: RuledCall) -> str:
     elif rule.terms is not None:
         derived.append(_transposed_terms(call, adjoint))
     else:
-        derived.append(_derivable_copy(call))
-    modules.append(_linear_module(call, compiled[0].target_context))
+        copy, mixes = _derivable_copy(call)
+        derived.append(copy)
+    modules.append(_linear_module(call, compiled[0].target_context, mixes))
     return link(compiled, [*derived, *modules])
 
 
-def _derivable_copy(call: RuledCall) -> str:
+def _derivable_copy(call: RuledCall) -> tuple[str, bool]:
     """The function again, for Enzyme to differentiate, under a name that carries no rule.
 
     No value inside it is needed, so the functions with rules that it calls need not be run
-    forwards.
+    forwards. The second result says whether it mixes pointers.
     """
     body = compile_raw(call.rule.function, call.argument_types, follow_rule=False)
     name = f"{call.symbol}_body"
     copy = flat_function(body, name, call.argument_types, keep_value=False)
-    return without_primal(link([body], [copy]))
+    text = without_primal(link([body], [copy]))
+    return text, body_mixes_pointers(text, name)
 
 
 def _transposed_terms(call: RuledCall, name: str) -> str:
@@ -107,7 +111,15 @@ def _transposed_terms(call: RuledCall, name: str) -> str:
         # There are no primals: neither is read or written by the derivative of a linear function.
         shims.call_enzyme(builder, list(function.args), list(function.args))
         builder.ret_void()
-        parts += [_derivable_copy(term), str(module)]
+        copy, mixes = _derivable_copy(term)
+        if mixes:
+            raise AutodiffError(
+                f"`{term.rule.name}`, a term of `{call.rule.name}`, must not choose between arrays: "
+                f"a name in it may stand for one or another. Choose between numbers instead.",
+                stage="prepare",
+                function=term.rule.name,
+            )
+        parts += [copy, str(module)]
     linked = llvm.parse_assembly(transposed(text))
     for part in parts:
         linked.link_in(llvm.parse_assembly(part))
@@ -117,7 +129,7 @@ def _transposed_terms(call: RuledCall, name: str) -> str:
     return str(linked)
 
 
-def _linear_module(call: RuledCall, context: Any) -> Any:
+def _linear_module(call: RuledCall, context: Any, mixes_pointers: bool) -> Any:
     rule = call.rule
     module = context.create_module(f"rule of {call.symbol}")
     shim = _Shims(call, module)
@@ -169,7 +181,7 @@ def _linear_module(call: RuledCall, context: Any) -> Any:
         else:
             with builder.if_else(varies) as (then, otherwise):
                 with then:
-                    shim.call_enzyme(builder, primal, shadow)
+                    shim.call_enzyme(builder, primal, shadow, mixes_pointers)
                 with otherwise:
                     clear_output(builder, primal, shadow)
     builder.ret_void()
@@ -288,19 +300,25 @@ class _Shims:
             "clear", self.types[self.first_leaf[output] : self.first_leaf[output + 1]]
         )
 
-    def call_enzyme(self, builder: Any, primal: list[Any], shadow: list[Any]) -> None:
+    def call_enzyme(
+        self, builder: Any, primal: list[Any], shadow: list[Any], mixes_pointers: bool = False
+    ) -> None:
         """Reverse of the function itself: its output's value is not needed."""
         body = self.declare("body", self.types)
         enzyme_type = ir.FunctionType(VOID, [], var_arg=True)
         enzyme = ir.Function(self.module, enzyme_type, f"__enzyme_autodiff_{self.call.symbol}")
         markers = {}
-        for marker in ("enzyme_dup", "enzyme_dupnoneed", "enzyme_const"):
+        names = ["enzyme_dup", "enzyme_dupnoneed", "enzyme_const"]
+        names += ["enzyme_runtime_activity"] * mixes_pointers
+        for marker in names:
             variable = ir.GlobalVariable(self.module, I32, marker)
             markers[marker] = builder.load(variable)
         rule = self.call.rule
         activity = {rule.output: "enzyme_dupnoneed", rule.input: "enzyme_dup"}
         activity |= dict.fromkeys(rule.scratch, "enzyme_dupnoneed")
         arguments = [body]
+        if mixes_pointers:
+            arguments.append(markers["enzyme_runtime_activity"])
         for argument in range(len(self.call.argument_types)):
             marker = activity.get(argument, "enzyme_const")
             for leaf in range(self.first_leaf[argument], self.first_leaf[argument + 1]):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import warnings
+import weakref
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +26,8 @@ from numba.core.target_extension import (
     target_registry,
 )
 from numba.core.typing.context import Context as BaseTypingContext
+from numba.extending import overload
+from numba.np.arrayobj import raise_with_shape_context
 
 from enzyme_rules import find_rule, generation
 
@@ -159,6 +163,7 @@ def dispatcher_for(function: Any, *, follow_rule: bool = True) -> EnzymeDispatch
         table = _tables.setdefault(generation(), {})
         key = (function, rule is not None)
         if key not in table:
+            warn_if_parallel(function)
             options = {k: v for k, v in function.targetoptions.items() if k in _KEPT_OPTIONS}
             if rule is None:
                 pyfunc, local_types = function.py_func, function.locals
@@ -166,6 +171,25 @@ def dispatcher_for(function: Any, *, follow_rule: bool = True) -> EnzymeDispatch
                 pyfunc, local_types = make_call_stub(rule), {}
             table[key] = _make(pyfunc, options, local_types)
         return table[key]
+
+
+_warned: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def warn_if_parallel(function: Any) -> None:
+    """Say, once of each function, that it will not be run by several threads."""
+    with _table_lock:
+        if not function.targetoptions.get("parallel") or function in _warned:
+            return
+        _warned.add(function)
+    name = function.py_func.__qualname__
+    warnings.warn(
+        f"`{name}` is `parallel=True`, but runs serially here: its results are the same. To have "
+        f"its derivative in parallel, call gradients of its parts from threads, which release the "
+        f"GIL.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def _make(pyfunc: Any, options: dict[str, Any], local_types: Any = None) -> EnzymeDispatcher:
@@ -185,3 +209,16 @@ def _jit(*args: Any, **options: Any) -> Any:
 target_registry[TARGET_NAME] = EnzymeTarget
 dispatcher_registry[target_registry[TARGET_NAME]] = EnzymeDispatcher
 jit_registry[target_registry[TARGET_NAME]] = _jit
+
+
+@overload(raise_with_shape_context, target=TARGET_NAME)
+def _raise_without_context(src_shapes: Any, index_shape: Any) -> Any:
+    """What array expressions raise where shapes do not fit: without text, which needs lists.
+
+    Nobody sees this exception: the function is called again to raise Numba's own.
+    """
+
+    def raise_(src_shapes: Any, index_shape: Any) -> None:
+        raise ValueError("shapes do not fit")
+
+    return raise_

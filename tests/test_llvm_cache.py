@@ -363,3 +363,11 @@ def test_many_processes_one_empty_cache(empty_cache, tmp_path):
     assert len(found) == 1
     assert len(entries(empty_cache)) == 1
     assert [p.suffix for p in (empty_cache / "compiled").iterdir()] == [".bin"]
+
+
+def test_function_of_no_module():
+    """What `exec` makes in a bare namespace."""
+    namespace = {}
+    exec("def f(x):\n    return x * x * x", namespace)  # noqa: S102
+    assert namespace["f"].__module__ is None
+    assert grad(numba.njit(namespace["f"]))(2.0) == 12.0

@@ -1,6 +1,7 @@
 """What a user gets who asks for what cannot be: the function's own exception, or words."""
 
 import ctypes
+import inspect
 import math
 import re
 from typing import Any, NamedTuple
@@ -115,6 +116,69 @@ def test_exception_of_the_function(function):
     after = value_and_grad(function)(good)
     assert after[0] == before[0]
     np.testing.assert_array_equal(after[1], before[1])
+
+
+@numba.njit
+def failing_into(y, x):
+    y[:] = x
+
+
+@numba.njit
+def failing_augmented(y, dy, x, dx):
+    y[:] = x
+
+
+@numba.njit
+def failing_reverse(y, dy, x, dx):
+    for i in range(x.size):
+        dx[i] += dy[i]
+        dy[i] = 0.0
+        if x[i] < 0.0:
+            raise ValueError("in the middle")
+
+
+@numba.njit
+def failing_forward(y, dy, x, dx):
+    y[:] = x
+    for i in range(x.size):
+        dy[i] = dx[i]
+        if x[i] < 0.0:
+            raise ValueError("in the middle")
+
+
+@numba.njit
+def weighted_into(y, x, weight):
+    y[:] = weight * x
+
+
+@numba.njit
+def weighted_adjoint(dy, dx, weight):
+    dx += weight * dy
+
+
+enzyme_rules.register(
+    enzyme_rules.CustomRule(
+        failing_into,
+        augmented_primal=failing_augmented,
+        reverse=failing_reverse,
+        forward=failing_forward,
+    )
+)
+enzyme_rules.register(enzyme_rules.LinearRule(weighted_into, adjoint=weighted_adjoint))
+
+
+@pytest.mark.parametrize("mode", [Reverse, Forward])
+@pytest.mark.parametrize("function", [failing_into, weighted_into])
+def test_shadows_after_a_rule_failed(function, mode):
+    """They are as they were, whatever the rule had done to them by then."""
+    shadows = [np.full(3, 5.0), np.full(3, 6.0), np.full(3, 7.0)]
+    primals = [np.zeros(3), np.array([1.0, -2.0, 3.0]), np.ones(3)]
+    count = len(inspect.signature(function.py_func).parameters)
+    pairs = zip(primals[:count], shadows[:count], strict=True)
+    with pytest.raises(AutodiffError, match="A rule used by"):
+        autodiff(mode, function, *[Duplicated(a, s) for a, s in pairs])
+    for shadow, value in zip(shadows, (5.0, 6.0, 7.0), strict=True):
+        np.testing.assert_array_equal(shadow, value)
 
 
 def test_exception_after_arguments_were_overwritten():

@@ -7,6 +7,7 @@ import numba
 import numpy as np
 import pytest
 
+from enzyme_rules import LinearRule, register, unregister
 from llvm import Active, Reverse, autodiff, grad, jvp, value_and_grad, vjp
 from tests.gradient_checks import CHECKS, Case
 
@@ -464,3 +465,64 @@ def test_nan_goes_through():
     value, gradient = value_and_grad(cube_sum)(x)
     assert np.isnan(value)
     np.testing.assert_array_equal(np.isnan(gradient), [False, True, False, False])
+
+
+def test_parallel_functions_run_serially_and_say_so():
+    @numba.njit(parallel=True)
+    def inner(x):
+        total = 0.0
+        for i in numba.prange(x.size):
+            total += x[i] ** 2
+        return total
+
+    @numba.njit
+    def outer(x):
+        return inner(x) * x[0]
+
+    x = np.array([1.0, 2.0, 3.0])
+    with pytest.warns(RuntimeWarning, match=r"`.*inner` is `parallel=True`, but runs serially"):
+        got = grad(outer)(x)
+    np.testing.assert_allclose(got, 2 * x * x[0] + [14, 0, 0], rtol=1e-15)
+    np.testing.assert_allclose(grad(inner)(x), 2 * x, rtol=1e-15)  # and say it once
+
+
+def test_slices_of_matrices_written_in_place():
+    """Numba's message for shapes that do not fit is made of lists, which have no derivative."""
+
+    @numba.njit
+    def f(x, c):
+        x[1:] *= c[:-1]
+        x[:] = x * c[::-1]
+        return x.sum()
+
+    x, c = np.arange(1.0, 7.0).reshape(3, 2), np.arange(2.0, 8.0).reshape(3, 2)
+    want = np.stack([c[2], c[0] * c[1], c[1] * c[0]])
+    np.testing.assert_allclose(grad(f)(x, c), want, rtol=1e-15)
+    with pytest.raises(ValueError, match="broadcast"):
+        grad(f)(x, c.reshape(2, 3))
+
+
+def test_rule_registered_after_the_gradient_was_compiled():
+    @numba.njit
+    def copy_into(y, x):
+        y[:] = x
+
+    @numba.njit
+    def seven_times(dy, dx):
+        dx += 7 * dy
+
+    @numba.njit
+    def f(x):
+        y = np.empty_like(x)
+        copy_into(y, x)
+        return y.sum()
+
+    gradient, x = grad(f), np.ones(2)
+    assert gradient(x).tolist() == [1.0, 1.0]
+    rule = LinearRule(copy_into, adjoint=seven_times)
+    register(rule)
+    try:
+        assert gradient(x).tolist() == [7.0, 7.0]
+    finally:
+        unregister(rule)
+    assert gradient(x).tolist() == [1.0, 1.0]

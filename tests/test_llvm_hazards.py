@@ -3,6 +3,7 @@
 1. A scratch array marked constant.            2. Constant and varying pointers mixed by a branch.
 3. The same memory passed twice.               4. A rule that adds to what does not vary.
 5. Forward mode alone: Enzyme does not start.  6. Arguments that a visible body does not use.
+7. Shadows of what a loop allocates, not cleared.
 """
 
 import numba
@@ -10,7 +11,18 @@ import numpy as np
 import pytest
 
 import enzyme_rules
-from llvm import Const, Duplicated, Forward, Reverse, autodiff, grad, jvp, value_and_grad, vjp
+from llvm import (
+    AutodiffError,
+    Const,
+    Duplicated,
+    Forward,
+    Reverse,
+    autodiff,
+    grad,
+    jvp,
+    value_and_grad,
+    vjp,
+)
 
 X = np.array([0.3, -1.2, 0.7, 2.1])
 C = np.array([1.0, 2.0, 3.0, 4.0])
@@ -298,6 +310,19 @@ def of_pair(pair):
     return (pair[0] * pair[0] * pair[1]).sum()
 
 
+def test_items_that_share_memory_are_not_written():
+    """They are copied, so that the function would see its own writes in one item only."""
+
+    @numba.njit
+    def write(x):
+        x[0, 1] = 3.0
+        return x.sum()
+
+    shared = np.lib.stride_tricks.as_strided(X.copy(), (2, 3), (8, 8))
+    with pytest.raises(AutodiffError, match="readonly"):
+        grad(write)(shared)
+
+
 # 4. The shadow that a rule gets for an array that does not vary is that array.
 
 
@@ -391,3 +416,74 @@ def test_pullback_runs_twice():
     _, pullback = vjp(through_scratch, X, np.zeros(4), argnums=0)
     first, second = pullback(1.0), pullback(2.0)
     np.testing.assert_array_equal(2 * first[0], second[0])
+
+
+# 7. Enzyme's rematerialisation does not clear the shadow of what is allocated in a loop, if only a
+#    rule, or a copy on some branch, uses it. The gradient is made of what the heap held before.
+
+
+@numba.njit
+def allocates_for_a_rule(x, n):
+    total = 0.0
+    for _ in range(n):
+        y = np.empty(x.size)
+        squared_into(y, x)
+        total += y[0]
+    return total
+
+
+@numba.njit
+def adds_views(x, n):
+    for _ in range(n):
+        x[::-1][1:3] += x[:2]
+    return (x * x[::-1]).sum() + x.sum()
+
+
+@numba.njit
+def squared_into(y, x):
+    y[:] = x**2
+
+
+@numba.njit
+def squared_augmented(y, dy, x, dx):
+    y[:] = x**2
+    return x.copy()
+
+
+@numba.njit
+def squared_reverse(y, dy, x, dx, kept):
+    if dy is y:
+        return
+    if dx is not x:
+        for i in range(x.size):
+            dx[i] += 2 * kept[i] * dy[i]
+    dy[:] = 0
+
+
+@numba.njit
+def squared_forward(y, dy, x, dx):
+    if dy is not y:
+        for i in range(x.size):
+            dy[i] = 2 * x[i] * dx[i] if dx is not x else 0.0
+    y[:] = x**2
+
+
+enzyme_rules.register(
+    enzyme_rules.CustomRule(
+        squared_into,
+        augmented_primal=squared_augmented,
+        reverse=squared_reverse,
+        forward=squared_forward,
+    )
+)
+
+
+@pytest.mark.parametrize("function", [allocates_for_a_rule, adds_views])
+def test_memory_is_not_taken_for_a_shadow(function):
+    for k in range(10):
+        # What the heap is likely to give out next.
+        dirt = [np.full(size, 1.0 + k) for size in (2, 3, 4, 5, 8, 12, 16, 24) for _ in range(4)]
+        del dirt
+        _, tangent = jvp(function, (X, 3), (C, None))
+        got = grad(function)(X, 3)
+        np.testing.assert_allclose(got @ C, tangent, rtol=1e-13)

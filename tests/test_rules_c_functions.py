@@ -118,6 +118,8 @@ def test_c_functions_that_cannot_be():
         c_function("test_bad", LIBC.ceil, int)
     with pytest.raises(TypeError, match="Got <class 'ctypes.c_char'>"):
         c_function("test_bad", LIBC.ceil, DOUBLE, returns=ctypes.c_char)
+    with pytest.raises(ValueError, match=r"c_function\('free', ...\)` needs a name that is"):
+        c_function("free", LIBC.free, POINTER)
     with pytest.raises(ValueError, match="needs the address of a function. Got 0"):
         c_function("test_bad", 0)
     c_function("test_taken", LIBC.ceil, DOUBLE, returns=DOUBLE)

@@ -91,6 +91,13 @@ def test_symbols_are_in_the_order_of_their_names():
     assert symbol_rules() == before
 
 
+@pytest.mark.parametrize("names", [("malloc", "test_free"), ("test_alpha", "free")])
+def test_names_of_the_c_library_are_refused(names):
+    """Derivatives put allocation of their own in the place of C's, by name: a crash."""
+    with pytest.raises(ValueError, match=r"none of C's own allocation functions.*c_function\('my_"):
+        AllocationRule(names[0], free=names[1])
+
+
 def test_register_takes_rules_only():
     with pytest.raises(TypeError, match=r"`enzyme_rules.register\(rule\)` needs.*Got function"):
         register(lambda: None)  # type: ignore[arg-type]
