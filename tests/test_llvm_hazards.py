@@ -434,9 +434,15 @@ def allocates_for_a_rule(x, n):
 
 @numba.njit
 def adds_views(x, n):
+    y = x * 0.5
     for _ in range(n):
-        x[::-1][1:3] += x[:2]
-    return (x * x[::-1]).sum() + x.sum()
+        y[::-1][1:3] += x[:2]
+    total = 0.0
+    for i in range(x.size):
+        if x[i] > 10.0:
+            continue
+        total += x[i] * y[-1 - i]
+    return np.tanh(total) + y.sum()
 
 
 @numba.njit
