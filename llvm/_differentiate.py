@@ -103,8 +103,8 @@ def _refuse_recursion(prepared: Prepared) -> None:
     if RECURSIVE in prepared.ir:
         name = prepared.lowered.name
         raise AutodiffError(
-            f"Enzyme cannot be trusted with `{name}`: it calls a recursive function, and in it a name "
-            f"may stand for one array or another. Write the recursion as a loop, or choose between "
+            f"Enzyme cannot be trusted with `{name}`: it calls a recursive function, and in it a "
+            f"name may stand for one array or another. Write the recursion as a loop, or choose between "
             f"numbers instead of arrays.",
             stage="differentiate",
             function=name,
@@ -119,10 +119,10 @@ _DEFINITION = re.compile(
 def inlined(ir: str) -> str:
     """The module with every function inlined where it is called.
 
-    With runtime activity Enzyme compares a primal pointer with its shadow, to see whether it varies.
-    To the derivative of a function that is not inlined it passes ``undef`` for primal pointers that it
-    takes to be unneeded, LLVM decides that the two are equal, and the derivative is lost without a
-    word.
+    With runtime activity Enzyme compares a primal pointer with its shadow, to see whether it
+    varies. To the derivative of a function that is not inlined it passes ``undef`` for primal
+    pointers that it takes to be unneeded, LLVM decides that the two are equal, and the derivative
+    is lost without a word.
     """
     return _DEFINITION.sub(r"\1 alwaysinline \2", ir)
 

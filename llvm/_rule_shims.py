@@ -114,8 +114,8 @@ def _transposed_terms(call: RuledCall, name: str) -> str:
         copy, mixes = _derivable_copy(term)
         if mixes:
             raise AutodiffError(
-                f"`{term.rule.name}`, a term of `{call.rule.name}`, must not choose between arrays: "
-                f"a name in it may stand for one or another. Choose between numbers instead.",
+                f"`{term.rule.name}`, a term of `{call.rule.name}`, must not choose between "
+                f"arrays: a name in it may stand for one or another. Choose between numbers instead.",
                 stage="prepare",
                 function=term.rule.name,
             )

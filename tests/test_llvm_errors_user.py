@@ -423,7 +423,7 @@ OPAQUE = {
 OBSCURE = {
     calls_address: "enzyme_rules.c_function",
     sorts: "sorts or partitions",
-    partitions: "`numba.np.arraymath._partition_factory._partition`",
+    partitions: "sorts or partitions",
 }
 _BABBLE = re.compile(r"_ZN|%\.|UNREACHABLE|Stack dump|Assertion|\[abi|0x[0-9a-f]+|<analysis>")
 

@@ -1,4 +1,4 @@
-"""What Enzyme does with functions that LLVM does not inline, and with rules' bodies that mix arrays.
+"""Functions that LLVM would not inline, and bodies of rules that choose between arrays.
 
 Both were silent: with runtime activity, the derivative of a callee that stays a call is lost.
 """
