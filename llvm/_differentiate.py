@@ -104,8 +104,8 @@ def _refuse_recursion(prepared: Prepared) -> None:
         name = prepared.lowered.name
         raise AutodiffError(
             f"Enzyme cannot be trusted with `{name}`: it calls a recursive function, and in it a "
-            f"name may stand for one array or another. Write the recursion as a loop, or choose between "
-            f"numbers instead of arrays.",
+            f"name may stand for one array or another. Write the recursion as a loop, or choose "
+            f"between numbers instead of arrays.",
             stage="differentiate",
             function=name,
         )

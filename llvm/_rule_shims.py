@@ -115,7 +115,7 @@ def _transposed_terms(call: RuledCall, name: str) -> str:
         if mixes:
             raise AutodiffError(
                 f"`{term.rule.name}`, a term of `{call.rule.name}`, must not choose between "
-                f"arrays: a name in it may stand for one or another. Choose between numbers instead.",
+                f"arrays: a name in it may stand for one or another. Choose between numbers.",
                 stage="prepare",
                 function=term.rule.name,
             )
