@@ -13,10 +13,11 @@ from numba.core import compiler_lock
 from enzyme_rules import AllocationRule, CustomRule, Inactive, LinearRule, symbol_rules
 
 from ._abi import leaves
+from ._custom_rule import custom_rule
 from ._effects import Effects, analyse
+from ._linear_rule import linear_rule
 from ._lower import COUNT_ERROR, Lowered, compile_raw, flat_function, link
 from ._rule_calls import RuledCall, find_call, opaque_calls, without_primal
-from ._rule_shims import custom_rule, linear_rule
 
 
 @dataclass(frozen=True)
