@@ -31,8 +31,9 @@ from ._stages import (
     unpack_coefficients_into,
 )
 
-_WORTH_DIVIDING = 1 << 23
-"""Coefficients times rings: below about T200 one field is done before a second thread has begun."""
+_WORTH_DIVIDING = 1 << 26
+"""Coefficients times rings, reached at about T450. At T255 two threads were slower than one: to
+start the second, and Python between the stages, takes as long as half of the field."""
 
 
 def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
@@ -162,8 +163,8 @@ _WHOLE: dict[str, Callable[[Worker, NDArray, NDArray], None]] = {
 }
 
 
-class _Division:
-    """One field over several threads: the parts, and what they share."""
+class Division:
+    """One field over several threads: the parts, and the memory they share, kept between calls."""
 
     def __init__(self, t: Any) -> None:
         tables = t.legendre
@@ -189,9 +190,11 @@ def _equal_parts(costs: NDArray, count: int) -> list[tuple[int, int]]:
 
 def _divided_spread(t: Any, field: NDArray, a: NDArray, *, transposed: bool) -> None:
     """From coefficients to a field: synthesis, or the transpose of analysis."""
-    d = _Division(t)
+    d = t.borrow_division()
     if transposed:
         field[...] = 0
+        d.coef[:] = 0
+        d.sums[:] = 0
         backwards(unpack_coefficients_into, a.copy(), d.coef, t)
     else:
         forwards(pack_coefficients_into, d.coef, a, t)
@@ -210,11 +213,15 @@ def _divided_spread(t: Any, field: NDArray, a: NDArray, *, transposed: bool) -> 
         t.give_back(mine)
 
     in_threads(share, len(d.tiles))
+    t.give_back(d)
 
 
 def _divided_gather(t: Any, a: NDArray, field: NDArray, *, transposed: bool) -> None:
     """From a field to coefficients: analysis, or the transpose of synthesis."""
-    d = _Division(t)
+    d = t.borrow_division()
+    d.coef[:] = 0
+    if transposed:
+        d.sums[:] = 0
     everything = (0, d.ntiles)
     given = field.copy() if transposed else field
 
@@ -242,6 +249,7 @@ def _divided_gather(t: Any, a: NDArray, field: NDArray, *, transposed: bool) -> 
         backwards(pack_coefficients_into, d.coef, a, t)
     else:
         forwards(unpack_coefficients_into, a, d.coef, t)
+    t.give_back(d)
 
 
 _DIVIDED: dict[str, Callable[[Any, NDArray, NDArray], None]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from enzyme_rules.fftw import RealFFT, fft_scratch, plan_real_fft
 
 from ._arguments import as_batch, check_out
-from ._execute import Worker, apply_to_batch
+from ._execute import Division, Worker, apply_to_batch
 from ._kernels import Scratch
 from ._legendre import PHASES
 from ._legendre_tables import BLOCK, LegendreTables, make_tables
@@ -20,6 +20,9 @@ from ._spectrum import check_truncation, ncoef
 from .grids import FullGaussian
 
 _BLOCK_BYTES = 1 << 19  # of phases, so that they and a group's coefficients share the L2 cache
+
+
+_Kept = TypeVar("_Kept", Worker, Division)
 
 
 class _Plan(NamedTuple):
@@ -47,7 +50,7 @@ class Transform(_Plan):
     dtype : "float64"
         Of fields; coefficients are complex of the same precision.
     threads : int, optional
-        How many to use, for the fields of a batch or, from about T200 on, within one field; as
+        How many to use, for the fields of a batch or, from about T450 on, within one field; as
         many as there are cores, if not given. The results do not depend on it, to the bit.
 
     Raises
@@ -90,7 +93,7 @@ class Transform(_Plan):
 
     grid: FullGaussian
     threads: int
-    _spare: list[Worker]
+    _spare: dict[type, list[Any]]
 
     def __new__(
         cls,
@@ -117,7 +120,7 @@ class Transform(_Plan):
         plan = super().__new__(cls, lmax, mmax, tables, plan_real_fft(nlon), grid.areas, block)
         plan.grid = grid
         plan.threads = int(threads) if threads else _cores()
-        plan._spare = []
+        plan._spare = {Worker: [], Division: []}
         return plan
 
     # A tuple of arrays compares by its arrays, which have no single truth value.
@@ -270,15 +273,22 @@ class Transform(_Plan):
         return out
 
     def borrow_worker(self) -> Worker:
-        """Work space that nobody else uses until it is given back."""
-        try:
-            return self._spare.pop()
-        except IndexError:
-            return Worker(self)
+        """What one thread needs, for nobody else until it is given back."""
+        return self._borrow(Worker)
 
-    def give_back(self, worker: Worker) -> None:
-        """Keep work space for the next who borrows."""
-        self._spare.append(worker)
+    def borrow_division(self) -> Division:
+        """What several threads share for one field, for nobody else until it is given back."""
+        return self._borrow(Division)
+
+    def give_back(self, borrowed: Worker | Division) -> None:
+        """Keep it for the next who borrows: making it takes longer than a small transform."""
+        self._spare[type(borrowed)].append(borrowed)
+
+    def _borrow(self, kind: type[_Kept]) -> _Kept:
+        try:
+            return self._spare[kind].pop()
+        except IndexError:
+            return kind(self)
 
 
 def _check_grid(call: str, grid: Any, lmax: int, mmax: int) -> None:

@@ -34,8 +34,9 @@ def test_divided_fields_are_the_same_bits(monkeypatch, size, name):
 
 @pytest.mark.parametrize("name", MAPS)
 def test_large_fields_are_divided(monkeypatch, name):
-    """Without any setting, from the size on where it pays; two fields for three threads too."""
+    """From the size on where it pays; two fields for three threads too."""
     lmax = 255
+    monkeypatch.setattr(_execute, "_WORTH_DIVIDING", 1 << 23)
     grid = sht.grids.FullGaussian.for_lmax(lmax)
     alone, shared = (sht.Transform(lmax, grid, threads=n) for n in (1, 3))
     used = []
