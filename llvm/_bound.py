@@ -32,7 +32,7 @@ class _Prepared:
     block: bytes
     front: struct.Struct
     spans: list[Span]
-    shadows: list[Any]
+    fixed_shadows: list[Any]
 
 
 class Bound:
@@ -93,7 +93,7 @@ class Bound:
         prepared.front.pack_into(block, 0, *words)
         if first_overlap(spans) is not None or prepared.program.loaded.entry(block):
             # The long way says what is wrong.
-            everything = [*(shadows or (None,) * len(arrays)), *prepared.shadows[len(arrays) :]]
+            everything = [*(shadows or (None,) * len(arrays)), *prepared.fixed_shadows]
             call(prepared.program, self._function, (*arrays, *self._fixed), everything)
 
     def _prepare(self, arrays: Sequence[np.ndarray], shadows: Sequence[np.ndarray]) -> _Prepared:
@@ -120,5 +120,5 @@ class Bound:
             bytes(block),
             struct.Struct(f"={sum(counts)}q"),
             [span for span in spans if id(span[3]) not in mine],
-            all_shadows,
+            all_shadows[len(arrays) :],  # not those of this call, which would be kept alive
         )

@@ -122,7 +122,8 @@ def inlined(ir: str) -> str:
     With runtime activity Enzyme compares a primal pointer with its shadow, to see whether it
     varies. To the derivative of a function that is not inlined it passes ``undef`` for primal
     pointers that it takes to be unneeded, LLVM decides that the two are equal, and the derivative
-    is lost without a word.
+    is lost without a word. Without runtime activity such a call can end in a failed assertion of
+    Enzyme's, where the function calls one with a rule.
     """
     return _DEFINITION.sub(r"\1 alwaysinline \2", ir)
 

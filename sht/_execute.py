@@ -137,7 +137,9 @@ class Worker:
 
     def backwards(self, kernel: Any, output: NDArray, given: NDArray) -> None:
         """``given = Kᵀ(output)`` for a whole field."""
-        copy = self._copies.setdefault(output.shape, np.empty_like(output))
+        copy = self._copies.get(output.shape)
+        if copy is None:
+            copy = self._copies[output.shape] = np.empty_like(output)
         copy[...] = output  # it is used up
         given[...] = 0
         self._bind(kernel, transposed=True)(
