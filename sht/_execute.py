@@ -11,7 +11,6 @@ bits.
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._apply import backwards, forwards, placeholder
 from ._kernels import Scratch, analysis_into, synthesis_into
 from ._legendre import PHASES
 from ._simd import aligned_zeros
@@ -88,36 +88,6 @@ def in_threads(share: Callable[[int], None], workers: int) -> None:
         raise errors[0]
 
 
-def forwards(kernel: Any, output: Any, given: Any, *rest: Any) -> None:
-    """``output = K(given)``, or ``output += K(given)`` where the kernel accumulates."""
-    from llvm import compiled
-
-    compiled(kernel)(output, given, *rest)
-
-
-def backwards(kernel: Any, output: Any, given: Any, *rest: Any) -> None:
-    """``given += Kᵀ(output)``; clears `output` where the kernel overwrites it."""
-    from llvm import Const, Duplicated, linear_transpose
-
-    linear_transpose(
-        kernel,
-        Duplicated(_placeholder("output", output.shape, output.dtype), output),
-        Duplicated(_placeholder("given", given.shape, given.dtype), given),
-        *map(Const, rest),
-    )
-
-
-@functools.lru_cache(maxsize=32)
-def _placeholder(role: str, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
-    """A primal array for a transposed linear map: what it holds is of no consequence.
-
-    It needs an address of its own, is shared by all calls and threads, and takes next to no memory
-    as long as nothing is written there. A fresh one for each call cost 2 ms of page faults at T511.
-    """
-    del role
-    return np.zeros(shape, dtype)
-
-
 class Worker:
     """What one thread needs for the maps of one Transform, kept from call to call.
 
@@ -143,8 +113,8 @@ class Worker:
         copy[...] = output  # it is used up
         given[...] = 0
         self._bind(kernel, transposed=True)(
-            _placeholder("output", output.shape, output.dtype),
-            _placeholder("given", given.shape, given.dtype),
+            placeholder("output", output.shape, output.dtype),
+            placeholder("given", given.shape, given.dtype),
             shadows=(copy, given),
         )
 
