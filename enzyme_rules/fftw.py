@@ -152,9 +152,73 @@ def _aligned(count: int, dtype: Any) -> np.ndarray:
     return buffer[start : start + size].view(dtype)
 
 
-def fft_scratch(plan: RealFFT) -> np.ndarray:
-    """Work space for transforms with one plan: (2 (n // 2 + 1) + n,) of the plan's real dtype."""
-    return _aligned(2 * (plan.n // 2 + 1) + plan.n, plan.multiplicity.dtype)
+class RealFFTs(NamedTuple):
+    """Plans for rings of several lengths. Passed to ``@njit`` code as it is; see `fft_of`.
+
+    Attributes
+    ----------
+    index : (nrings,) int64
+        Which of the different lengths each ring has.
+    n : (nlengths,) int64
+    handles : (nlengths, 4) int64
+        As in `RealFFT`: r2c, c2r, r2c_anywhere, c2r_anywhere.
+    starts : (nlengths + 1,) int64
+        Where the factors of each length begin.
+    multiplicity : (sum of n // 2 + 1,) float32 or float64
+    """
+
+    index: np.ndarray
+    n: np.ndarray
+    handles: np.ndarray
+    starts: np.ndarray
+    multiplicity: np.ndarray
+
+
+def plan_real_ffts(lengths: Any, dtype: Any = np.float64, effort: str = "estimate") -> RealFFTs:
+    """Plan transforms of rings; arguments as for `plan_real_fft`, but for the lengths.
+
+    Parameters
+    ----------
+    lengths : (nrings,) array_like of int
+        At least one, each at least 1. Equal ones share a plan.
+
+    Raises
+    ------
+    ValueError
+        A length is not an integer or < 1, or an unknown dtype or effort.
+    """
+    different, index = np.unique(np.asarray(lengths), return_inverse=True)
+    plans = [plan_real_fft(n, dtype, effort) for n in different]
+    arrays = RealFFTs(
+        index.astype(np.int64),
+        np.array([plan.n for plan in plans], np.int64),
+        np.array([plan[1:5] for plan in plans], np.int64),
+        np.cumsum([0, *[plan.n // 2 + 1 for plan in plans]]),
+        np.concatenate([plan.multiplicity for plan in plans]),
+    )
+    for array in arrays:
+        array.setflags(write=False)
+    return arrays
+
+
+@njit(error_model="numpy")
+def fft_of(plans, ring):
+    """The plan for one ring, inside ``@njit`` code."""
+    k = plans.index[ring]
+    return RealFFT(
+        plans.n[k],
+        plans.handles[k, 0],
+        plans.handles[k, 1],
+        plans.handles[k, 2],
+        plans.handles[k, 3],
+        plans.multiplicity[plans.starts[k] : plans.starts[k + 1]],
+    )
+
+
+def fft_scratch(plan: RealFFT | RealFFTs) -> np.ndarray:
+    """Work space for transforms with these plans: (2 (n // 2 + 1) + n,) for the largest n."""
+    n = int(np.max(plan.n))
+    return _aligned(2 * (n // 2 + 1) + n, plan.multiplicity.dtype)
 
 
 _POINTERS = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)

@@ -10,7 +10,14 @@ import numba
 import numpy as np
 import pytest
 
-from enzyme_rules.fftw import brfft_into, fft_scratch, plan_real_fft, rfft_into
+from enzyme_rules.fftw import (
+    brfft_into,
+    fft_of,
+    fft_scratch,
+    plan_real_fft,
+    plan_real_ffts,
+    rfft_into,
+)
 from enzyme_rules.testing import test_rule
 from llvm import AutodiffError, Const, Duplicated, Forward, Reverse, autodiff, value_and_grad
 from llvm._rule_calls import opaque_calls
@@ -356,3 +363,23 @@ def test_a_strided_array():
     wide = np.zeros(16)
     with pytest.raises(TypeError, match="takes a `c_void_p`, a contiguous array.*Got a `array"):
         rfft_into(spectrum, wide[::2], plan, scratch)
+
+
+def test_plans_for_rings_of_several_lengths():
+    lengths = np.array([4, 9, 4, 1, 30])
+    plans = plan_real_ffts(lengths)
+    assert fft_scratch(plans).size == 2 * 16 + 30
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    x = np.random.default_rng(3).standard_normal(offsets[-1])
+    for j, n in enumerate(lengths):
+        spectrum = np.zeros(n // 2 + 1, complex)
+        ring = x[offsets[j] : offsets[j + 1]].copy()
+        rfft_of_ring(spectrum, ring, plans, j, fft_scratch(plans))
+        assert np.max(np.abs(spectrum - np.fft.rfft(ring))) <= 10 * np.finfo(float).eps * n
+    with pytest.raises(ValueError, match="integer n >= 1"):
+        plan_real_ffts([4, 0])
+
+
+@numba.njit()
+def rfft_of_ring(spectrum, values, plans, ring, scratch):
+    rfft_into(spectrum, values, fft_of(plans, ring), scratch)
