@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import abc
+import inspect
 from collections.abc import Hashable
-from typing import ClassVar
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._checks import as_counts, check_rings, sampled_degree
+from ._lookup import nearest_point, nearest_ring, neighbours, ring_of
 
-class RingGrid(abc.ABC):
+
+class RingGrid:
     r"""Geometry of a grid of rings, north to south. Immutable, and equal by its parameters.
 
     A grid that exists is valid: every subclass hands its arrays to this constructor, which checks
@@ -41,7 +44,7 @@ class RingGrid(abc.ABC):
         order; something not finite.
     """
 
-    full: ClassVar[bool] = False
+    full: bool = False
     """Whether all rings have as many points, so that fields are (..., nlat, nlon)."""
 
     _parameters: tuple[Hashable, ...]
@@ -58,7 +61,7 @@ class RingGrid(abc.ABC):
         sin_theta: ArrayLike | None = None,
     ) -> None:
         theta = np.array(theta, np.float64)
-        counts = _integers(type(self).__name__, nlon)
+        counts = as_counts(type(self).__name__, nlon)
         arrays = {
             "_theta": theta,
             "_cos_theta": np.array(np.cos(theta) if cos_theta is None else cos_theta, np.float64),
@@ -67,7 +70,7 @@ class RingGrid(abc.ABC):
             "_weights": np.array(weights, np.float64),
             "_nlon": counts,
         }
-        _check_rings(type(self).__name__, arrays)
+        check_rings(type(self).__name__, arrays)
         arrays["_offsets"] = np.concatenate([[0], np.cumsum(counts)])
         arrays["_areas"] = arrays["_weights"] * (2.0 * np.pi) / counts
         vars(self)["_parameters"] = parameters
@@ -75,20 +78,121 @@ class RingGrid(abc.ABC):
             array.setflags(write=False)
             vars(self)[name] = array
 
-    # The three things that a subclass says about itself
+    # What a subclass says about itself
 
     @property
-    @abc.abstractmethod
-    def max_lmax(self) -> int:
-        """Highest degree whose analysis the rings' latitudes carry; see the subclass."""
+    def max_lmax(self) -> int | None:
+        """Highest degree that the grid can carry, None where there is no limit.
+
+        One less than the number of rings: the polynomials in cos(theta) of more degrees than rings
+        cannot be told apart. Whether analysis is exact up to it is another question, that of
+        `exact_lmax`.
+        """
+        return self.nlat - 1
 
     @property
-    @abc.abstractmethod
-    def max_mmax(self) -> int:
-        """Highest order whose analysis the rings' longitudes carry; see the subclass."""
+    def max_mmax(self) -> int | None:
+        """Highest order that the grid can carry, None where there is no limit.
 
-    @abc.abstractmethod
-    def __repr__(self) -> str: ...
+        The highest below that of Nyquist, nlon / 2, on the longest ring: the sine of Nyquist's
+        order is 0 on every point.
+        """
+        return (int(self.nlon.max()) - 1) // 2
+
+    @property
+    def exact_lmax(self) -> int | None:
+        """Highest degree for which analysis by quadrature is exact to rounding.
+
+        None where that is never so, or not known. Meant are fields of degrees up to ``lmax`` and
+        orders up to ``min(lmax, max_mmax)``.
+        """
+        return None
+
+    @classmethod
+    def _smallest(cls, lmax: int, sampled: int) -> Self:
+        """The smallest grid for products of degree ``sampled - lmax`` tested by degree ``lmax``."""
+        raise NotImplementedError(
+            f"`{cls.__name__}` has no resolutions to choose from: its rings are given one by one. "
+            f"Try `sht.grids.FullGaussian.for_lmax({lmax})`."
+        )
+
+    @classmethod
+    def for_lmax(cls, lmax: int, dealiasing: float = 2) -> Self:
+        """Smallest convenient grid that samples products of ``dealiasing`` fields.
+
+        Parameters
+        ----------
+        lmax : int
+            Highest degree of each field and of the analysis, inclusive, at least 0.
+        dealiasing : float
+            Number d of factors, at least 1. With 1 (a linear grid) fields of degree ``lmax`` are
+            sampled, with 2 (quadratic) products of two of them, with 3 (cubic) of three.
+
+        Returns
+        -------
+        RingGrid
+            Of this class. Its longest ring has at least (d + 1) lmax + 1 points. See the class for
+            what that makes exact.
+
+        Raises
+        ------
+        TypeError
+            ``lmax`` is not an integer, or ``dealiasing`` not a number.
+        ValueError
+            ``lmax`` is negative, or ``dealiasing`` less than 1 or not finite.
+
+        Notes
+        -----
+        A product of d fields has degrees and orders up to d lmax. Sampling takes order
+        m for m + k nlon. Orders up to lmax stay clean if d lmax - nlon < -lmax, hence
+        nlon >= (d + 1) lmax + 1 [1]_. Against Y_lm the product is a polynomial in cos(theta) of
+        degree (d + 1) lmax, which is what a quadrature has to integrate [2]_.
+
+        References
+        ----------
+        .. [1] S. A. Orszag, "On the elimination of aliasing in finite-difference schemes by
+           filtering high-wavenumber components", J. Atmos. Sci. 28 (1971) 1074.
+        .. [2] N. P. Wedi, "Increasing horizontal resolution in numerical weather prediction and
+           climate simulations: illusion or panacea?", Phil. Trans. R. Soc. A 372 (2014) 20130289,
+           for linear, quadratic and cubic grids.
+
+        Examples
+        --------
+        >>> from sht.grids import FullGaussian, OctahedralGaussian
+        >>> FullGaussian.for_lmax(42).shape, FullGaussian.for_lmax(127, dealiasing=1).shape
+        ((64, 128), (128, 256))
+        >>> OctahedralGaussian.for_lmax(1279, dealiasing=3) == OctahedralGaussian(1280)
+        True
+        """
+        call = f"{cls.__name__}.for_lmax(lmax, dealiasing)"
+        return cls._smallest(*sampled_degree(call, lmax, dealiasing))
+
+    def _signature(self) -> str:
+        """Arguments of the constructor as `repr` shows them."""
+        names = inspect.signature(type(self)).parameters
+        return ", ".join(f"{n}={value}" for n, value in zip(names, self._parameters, strict=True))
+
+    def __repr__(self) -> str:
+        most = int(self.nlon.max())
+        size = f"{self.nlat} ring{'s' if self.nlat > 1 else ''} of "
+        if self.full:
+            size += f"{most} points, {180 / self.nlat:.2g} x {360 / most:.2g} degrees"
+        else:
+            apart = np.rad2deg(np.sqrt(4.0 * np.pi / self.npoints))
+            size += f"{self.nlon.min()} to {most} points, {self.npoints} in all, "
+            size += f"about {apart:.2g} degrees apart"
+        if self.exact_lmax is not None:
+            use = f"analysis exact for lmax <= {self.exact_lmax}"
+            use += f", mmax <= {self.max_mmax}" if self.full else ""
+        elif not self.has_weights:
+            use = "no quadrature weights, hence no analysis"
+        elif self.max_lmax is None:
+            use = "exactness of analysis not known"
+        else:
+            use = "analysis not exact"
+        fields = ", ".join(map(str, self.shape))
+        name = f"{type(self).__name__}({self._signature()})"
+        return f"{name}: {size}\n  {use}; fields (..., {fields})"
 
     # One value per ring
 
@@ -119,8 +223,13 @@ class RingGrid(abc.ABC):
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """(nlat,) Quadrature weights w_j in x = cos(theta)."""
+        """(nlat,) Quadrature weights w_j in x = cos(theta), all 0 where none are known."""
         return vars(self)["_weights"]
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there are quadrature weights, without which there is no analysis."""
+        return bool(np.any(self.weights))
 
     @property
     def areas(self) -> NDArray[np.float64]:
@@ -164,6 +273,13 @@ class RingGrid(abc.ABC):
         start = np.repeat(np.rad2deg(self.phi0), self.nlon)
         return np.mod(start + within * step, 360.0).reshape(self.shape)
 
+    # Look-ups
+
+    ring_of = ring_of
+    nearest_ring = nearest_ring
+    nearest_point = nearest_point
+    neighbours = neighbours
+
     # An immutable value
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -182,38 +298,3 @@ class RingGrid(abc.ABC):
 
     def __reduce__(self) -> tuple[type[RingGrid], tuple[Hashable, ...]]:
         return type(self), self._parameters
-
-
-def _integers(grid: str, nlon: ArrayLike) -> NDArray[np.int64]:
-    counts = np.asarray(nlon)
-    if counts.size and counts.dtype.kind not in "iu":
-        raise TypeError(f"`{grid}` needs integer numbers of points `nlon`. Got {counts.dtype}.")
-    return counts.astype(np.int64)
-
-
-def _check_rings(grid: str, arrays: dict[str, NDArray]) -> None:
-    theta = arrays["_theta"]
-    if theta.ndim != 1 or not len(theta):
-        raise ValueError(
-            f"`{grid}` needs at least one ring, as 1-d arrays. Got `theta` of shape {theta.shape}."
-        )
-    for name, array in arrays.items():
-        if array.shape != theta.shape:
-            raise ValueError(
-                f"`{grid}` needs one value per ring: `{name[1:]}` of shape {theta.shape}. "
-                f"Got {array.shape}."
-            )
-        if not np.all(np.isfinite(array)):
-            raise ValueError(f"`{grid}` needs finite `{name[1:]}`. Got NaN or infinity in it.")
-    if np.any(arrays["_nlon"] < 1):
-        ring = int(np.argmax(arrays["_nlon"] < 1))
-        raise ValueError(
-            f"`{grid}` needs at least one point on every ring. "
-            f"Got nlon = {arrays['_nlon'][ring]} on ring {ring}."
-        )
-    if theta[0] <= 0.0 or theta[-1] >= np.pi or np.any(np.diff(theta) <= 0.0):
-        raise ValueError(
-            f"`{grid}` needs colatitudes `theta` in radians, strictly ascending in (0, pi): north "
-            f"to south, without the poles. Got values from {theta[0]} to {theta[-1]}. "
-            "From latitudes in degrees: `np.deg2rad(90 - latitude)`."
-        )
