@@ -206,7 +206,9 @@ def _product(mantissa, exponent, factor):
 @njit(error_model="numpy")
 def _value(mantissa, exponent):
     """As float64: 0 where it is too small for one."""
-    return mantissa if exponent == 0 else (mantissa * _SHIFT if exponent == 1 else 0.0)
+    if exponent == 0:
+        return mantissa
+    return mantissa * _SHIFT if exponent == 1 else (mantissa / _SHIFT if exponent == -1 else 0.0)
 
 
 @njit(error_model="numpy")
@@ -233,27 +235,45 @@ def _fill_lowest(mantissa, exponent, mmax, s, x, sine, south):
 
 
 @njit(error_model="numpy")
-def _climb(t, offset, group, lane, x, value, power, last):
-    """From the lowest degree up to step `last`; to the first that is not negligible if last < 0.
-
-    Returns the step, and mantissas and exponent at it and the next.
-    """
-    m = group * LANES + lane
+def _first_step(t, offset, g, lane, x, value, power):
+    """First step at which one function is not negligible; the number of steps if it always is."""
+    m = g * LANES + lane
     l = max(m, t.spin)  # noqa: E741
-    begin = t.starts[group]
-    steps = t.starts[group + 1] - begin
+    begin = t.starts[g]
+    steps = t.starts[g + 1] - begin
     now = value
     following = (x + _offset(l, m, t.spin)) / _epsilon(l + 1.0, m, t.spin) * now
-    i = 0
-    while i < (steps if last < 0 else last):
-        if last < 0 and abs(_value(now, power)) > NEGLIGIBLE:
-            break
+    for i in range(steps):
+        if abs(_value(now, power)) > NEGLIGIBLE:
+            return i
         k = (begin + i) * LANES + lane
         now, following = following, (t.recurrence[k] * x + offset[k]) * following - now
         if abs(following) >= _RANGE:
             now, following, power = now * _SHIFT, following * _SHIFT, power - 1
-        i += 1
-    return i, now, following, power
+    return steps
+
+
+_STRIDE = 4
+"""Steps between looks at the exponents: meanwhile a function grows by less than 2^256."""
+
+
+@njit(error_model="numpy")
+def _climb(t, offset, g, x, now, following, power, last):
+    """All functions of a tile and a group, from the lowest degrees up to step `last`."""
+    for i in range(last):
+        begin = (t.starts[g] + i) * LANES
+        for r in range(RINGS):
+            for lane in range(LANES):
+                k, a = r * LANES + lane, begin + lane
+                after = (t.recurrence[a] * x[r] + offset[a]) * following[k] - now[k]
+                now[k] = following[k]
+                following[k] = after
+        if i % _STRIDE == _STRIDE - 1 or i == last - 1:
+            for k in range(BLOCK):
+                if abs(following[k]) >= _RANGE:
+                    now[k] *= _SHIFT
+                    following[k] *= _SHIFT
+                    power[k] -= 1
 
 
 @njit(error_model="numpy")
@@ -264,30 +284,34 @@ def _fill_seeds(t, offset, sine, highest, south):
     exponent = np.zeros((nrings, t.mmax + 1), np.int64)
     for j in range(nrings):
         _fill_lowest(mantissa[j], exponent[j], t.mmax, t.spin, t.x[0, j], sine[j], south)
+    now, following, power = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK, np.int64)
     for g in range(ngroups):
-        steps = t.starts[g + 1] - t.starts[g]
         lanes = min(LANES, t.mmax + 1 - g * LANES)
         for tile in range(ntiles):
-            first = steps
             rings = min(RINGS, nrings - tile * RINGS)
+            first = t.starts[g + 1] - t.starts[g]
             if highest[tile] >= g * LANES:
-                for r in range(rings):
-                    j = tile * RINGS + r
-                    for lane in range(lanes):
-                        m = g * LANES + lane
-                        value, power = mantissa[j, m], exponent[j, m]
-                        i, _, _, _ = _climb(t, offset, g, lane, t.x[south, j], value, power, -1)
-                        first = min(first, i)
-            first -= first % 2
-            t.first[south, g, tile] = first
-            if first >= steps:
-                continue
-            for r in range(rings):
-                j = tile * RINGS + r
-                for lane in range(lanes):
+                # Functions are largest on the ring next to the Equator.
+                j = tile * RINGS + rings - 1
+                for lane in (0, lanes - 1):
                     m = g * LANES + lane
-                    value, power = mantissa[j, m], exponent[j, m]
-                    _, p, q, e = _climb(t, offset, g, lane, t.x[south, j], value, power, first)
-                    k = r * LANES + lane
-                    t.seeds[south, g, tile, k] = _value(p, e)
-                    t.seeds[south, g, tile, BLOCK + k] = _value(q, e)
+                    step = _first_step(
+                        t, offset, g, lane, t.x[south, j], mantissa[j, m], exponent[j, m]
+                    )
+                    first = min(first, step - step % 2)
+            t.first[south, g, tile] = first
+            if first == t.starts[g + 1] - t.starts[g]:
+                continue
+            now[:], following[:], power[:] = 0.0, 0.0, 0
+            x = t.x[south, tile * RINGS : (tile + 1) * RINGS]
+            for r in range(rings):
+                for lane in range(lanes):
+                    m, k, j = g * LANES + lane, r * LANES + lane, tile * RINGS + r
+                    l = max(m, t.spin)  # noqa: E741
+                    factor = (x[r] + _offset(l, m, t.spin)) / _epsilon(l + 1.0, m, t.spin)
+                    now[k], power[k] = mantissa[j, m], exponent[j, m]
+                    following[k] = factor * now[k]
+            _climb(t, offset, g, x, now, following, power, first)
+            for k in range(BLOCK):
+                t.seeds[south, g, tile, k] = _value(now[k], power[k])
+                t.seeds[south, g, tile, BLOCK + k] = _value(following[k], power[k])
