@@ -100,12 +100,12 @@ def _shape_hint(array: NDArray, shape: tuple[int, ...]) -> str:
 
 _CALLS = "`synthesis_into(field, a, t, scratch)` and `analysis_into(a, field, t, scratch)` need"
 _WRONG_FIELD = (
-    f"{_CALLS} a field of shape `t.field_shape`. Got another. "
+    f"{_CALLS} a field of shape `t.fields.shape`. Got another. "
     "Pass one field at a time, of t's own grid."
 )
 _WRONG_COEFFICIENTS = (
     f"{_CALLS} `t.ncoef` coefficients. Got another number. "
-    "Make them with `np.zeros(t.coef_shape, complex)`."
+    "Make them with `np.zeros(t.coefficients.shape, complex)`."
 )
 _WRONG_SCRATCH = (
     f"{_CALLS} the scratch of this Transform. Got that of another. Make it with `t.scratch()`."

@@ -53,9 +53,9 @@ def synthesis_into(field, a, t, scratch):
 
     Parameters
     ----------
-    field : t.field_shape float
+    field : t.fields.shape float
         One field of the transform's dtype. Overwritten. C-contiguous.
-    a : t.coef_shape complex
+    a : t.coefficients.shape complex
         Contiguous.
     t : Transform or SpinTransform
     scratch : Scratch
@@ -88,9 +88,9 @@ def analysis_into(a, field, t, scratch):
 
     Parameters
     ----------
-    a : t.coef_shape complex
+    a : t.coefficients.shape complex
         Overwritten. Contiguous.
-    field : t.field_shape float
+    field : t.fields.shape float
         One field of the transform's dtype. C-contiguous.
     t : Transform or SpinTransform
     scratch : Scratch

@@ -12,11 +12,11 @@ from enzyme_rules import LinearRule, register
 from ._legendre_tables import BLOCK
 from ._simd import (
     LANES,
+    add_vector,
     load_block,
     load_vector,
     splat_rings,
     store_block,
-    store_vector,
     sum_rings,
     zero_block,
 )
@@ -50,13 +50,13 @@ def _add_rings(coef, i, p, q, sums):
     """Add to the coefficients of steps i (even) and i + 1 what the rings of a tile contribute."""
     even_re, even_im, odd_re, odd_im = sums
     k = 2 * i * LANES
-    store_vector(coef, k, load_vector(coef, k) + sum_rings(p * even_re))
+    add_vector(coef, k, sum_rings(p * even_re))
     k += LANES
-    store_vector(coef, k, load_vector(coef, k) + sum_rings(p * even_im))
+    add_vector(coef, k, sum_rings(p * even_im))
     k += LANES
-    store_vector(coef, k, load_vector(coef, k) + sum_rings(q * odd_re))
+    add_vector(coef, k, sum_rings(q * odd_re))
     k += LANES
-    store_vector(coef, k, load_vector(coef, k) + sum_rings(q * odd_im))
+    add_vector(coef, k, sum_rings(q * odd_im))
 
 
 @njit(error_model="numpy")

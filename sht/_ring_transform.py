@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any, NamedTuple, TypeVar
 
@@ -81,7 +82,7 @@ class RingTransform(_Plan):
 
     def __repr__(self) -> str:
         recipe = self._made_by[1]
-        shape = ", ".join(map(str, self.coef_shape))
+        shape = ", ".join(map(str, self.coefficients.shape))
         extras = [f"spin={recipe.spin}"] if recipe.spin else []
         extras += [recipe.truncation] if recipe.truncation != "triangular" else []
         rule = recipe.orders if isinstance(recipe.orders, str) else "given"
@@ -89,11 +90,11 @@ class RingTransform(_Plan):
         extras += [f"aliasing={recipe.aliasing}"] if recipe.aliasing != "drop" else []
         return (
             f"{type(self).__name__}({', '.join([f'lmax={self.lmax}, mmax={self.mmax}', *extras])}): "
-            f"{self.ncoef} coefficients (..., {shape}), {np.result_type(self.dtype, np.complex64)}\n"
+            f"{self.ncoef} coefficients (..., {shape}), {self.coefficients.dtype}\n"
             f"  on {repr(self.grid).splitlines()[0]}"
         )
 
-    @property
+    @functools.cached_property
     def ncoef(self) -> int:
         """Number of coefficients of one field."""
         return self.truncation.ncoef
@@ -108,15 +109,16 @@ class RingTransform(_Plan):
         """(ncoef,) Order of every packed coefficient."""
         return self.truncation.degrees_orders[1]
 
-    @property
-    def coef_shape(self) -> tuple[int, ...]:
-        """Last axes of coefficients: (ncoef,), or (2, ncoef) with spin."""
-        return self._leading + (self.ncoef,)
+    @functools.cached_property
+    def coefficients(self) -> Space:
+        """Shape, (ncoef,) or with spin (2, ncoef), and dtype of coefficients."""
+        shape = (*self._leading, self.ncoef)
+        return Space(shape, np.result_type(self.dtype, np.complex64))
 
-    @property
-    def field_shape(self) -> tuple[int, ...]:
-        """Last axes of fields: those of the grid, with spin after an axis of 2."""
-        return self._leading + self.grid.shape
+    @functools.cached_property
+    def fields(self) -> Space:
+        """Shape, that of the grid, with spin after an axis of 2, and dtype of fields."""
+        return Space(self._leading + self.grid.shape, self.dtype)
 
     @property
     def _leading(self) -> tuple[int, ...]:
@@ -132,7 +134,7 @@ class RingTransform(_Plan):
             aligned_zeros(min(self.block, ntiles) * ngroups * phases_per_group(tables)),
             aligned_zeros(2 * BLOCK),
             aligned_zeros(ngroups * LANES, np.complex128),
-            aligned_zeros(row, np.result_type(self.dtype, np.complex64)),
+            aligned_zeros(row, self.coefficients.dtype),
             fft_scratch(self.ffts),
         )
 
@@ -238,15 +240,15 @@ class RingTransform(_Plan):
         """Check the arguments, then apply a map to each field of the batch."""
         name = call.partition("(")[0]
         call = f"sht.{type(self).__name__}.{call}"
-        spectral = Space(self.coef_shape, np.result_type(self.dtype, np.complex64))
-        physical = Space(self.field_shape, self.dtype)
         if name.endswith("analysis") and not self.grid.has_weights:
             raise ValueError(
                 f"`{call}` needs a grid with quadrature weights. Got {type(self.grid).__name__} "
                 f"without any. Give them when the grid is built."
             )
         from_spectrum = call.endswith("(a)")
-        source, target = (spectral, physical) if from_spectrum else (physical, spectral)
+        source, target = self.coefficients, self.fields
+        if not from_spectrum:
+            source, target = target, source
         batch, leading = as_batch(call, given, *source)
         shape = leading + target.shape
         if out is not None:

@@ -6,7 +6,7 @@ from numba import njit
 
 from ._legendre import PHASES, legendre_analysis_into, legendre_synthesis_into
 from ._legendre_tables import BLOCK
-from ._simd import LANES, RINGS
+from ._simd import LANES, RINGS, add_vector, load_complex, load_vector, splat, store_complex
 
 WIDTH = 2 * LANES
 """Numbers per step of the coefficients: real and imaginary parts."""
@@ -45,28 +45,27 @@ def phases_to_tile(coef, phases, state, tables, g, tile):
 @njit(error_model="numpy")
 def order_sums_into(orders, phases, r, south, component, groups):
     """``orders[m] = even ± odd`` for one ring of a tile, for the orders of the first groups."""
-    sign = -1.0 if south else 1.0
     for g in range(groups):
         k = g * PHASES + r * LANES
-        for lane in range(LANES):
-            orders[g * LANES + lane] = complex(
-                phases[k + lane] + sign * phases[k + 2 * BLOCK + lane],
-                phases[k + BLOCK + lane] + sign * phases[k + 3 * BLOCK + lane],
-            )
+        even_re, even_im = load_vector(phases, k), load_vector(phases, k + BLOCK)
+        odd_re, odd_im = load_vector(phases, k + 2 * BLOCK), load_vector(phases, k + 3 * BLOCK)
+        if south:
+            store_complex(orders, g * LANES, even_re - odd_re, even_im - odd_im)
+        else:
+            store_complex(orders, g * LANES, even_re + odd_re, even_im + odd_im)
 
 
 @njit(error_model="numpy")
 def add_order_sums(phases, orders, r, south, component, groups, area):
     """The transpose of `order_sums_into`, times the area of a point: adds to the phases."""
-    odd_area = -area if south else area
+    even_area, odd_area = splat(area), splat(-area if south else area)
     for g in range(groups):
         k = g * PHASES + r * LANES
-        for lane in range(LANES):
-            value = orders[g * LANES + lane]
-            phases[k + lane] += area * value.real
-            phases[k + BLOCK + lane] += area * value.imag
-            phases[k + 2 * BLOCK + lane] += odd_area * value.real
-            phases[k + 3 * BLOCK + lane] += odd_area * value.imag
+        re, im = load_complex(orders, g * LANES)
+        add_vector(phases, k, even_area * re)
+        add_vector(phases, k + BLOCK, even_area * im)
+        add_vector(phases, k + 2 * BLOCK, odd_area * re)
+        add_vector(phases, k + 3 * BLOCK, odd_area * im)
 
 
 @njit(error_model="numpy")

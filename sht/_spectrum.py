@@ -204,7 +204,9 @@ class Truncation(NamedTuple):
     def highest(self) -> NDArray[np.int64]:
         """(mmax + 1,) Highest degree of each order."""
         orders = np.arange(self.mmax + 1)
-        return orders + self.lmax - self.mmax if self.rhomboidal else np.full_like(orders, self.lmax)
+        return (
+            orders + self.lmax - self.mmax if self.rhomboidal else np.full_like(orders, self.lmax)
+        )
 
     @property
     def positions(self) -> NDArray[np.int64]:

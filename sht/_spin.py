@@ -9,7 +9,7 @@ from __future__ import annotations
 from numba import njit
 
 from ._legendre_tables import BLOCK
-from ._simd import LANES, RINGS
+from ._simd import LANES, RINGS, add_vector, load_complex, load_vector, splat, store_complex
 from ._spin_legendre import SPIN_PHASES, spin_analysis_into, spin_synthesis_into
 
 SPIN_WIDTH = 4 * LANES
@@ -53,40 +53,45 @@ def phases_to_tile(coef, phases, state, tables, g, tile):
 @njit(error_model="numpy")
 def order_sums_into(orders, phases, r, south, component, groups):
     """Orders of Q = (plus + minus) / 2 or U = (plus - minus) / 2i on one ring of a tile."""
+    half = splat(0.5)
     for g in range(groups):
-        k = g * SPIN_PHASES + r * LANES
-        plus = k + 4 * BLOCK if south else k
-        minus = k + 2 * BLOCK if south else k + 6 * BLOCK
-        for lane in range(LANES):
-            plus_re, plus_im = phases[plus + lane], phases[plus + BLOCK + lane]
-            minus_re, minus_im = phases[minus + lane], phases[minus + BLOCK + lane]
-            if component == 0:
-                value = complex(0.5 * (plus_re + minus_re), 0.5 * (plus_im + minus_im))
-            else:
-                value = complex(0.5 * (plus_im - minus_im), 0.5 * (minus_re - plus_re))
-            orders[g * LANES + lane] = value
+        plus, minus = _plus_minus(g, r, south)
+        plus_re, plus_im = load_vector(phases, plus), load_vector(phases, plus + BLOCK)
+        minus_re, minus_im = load_vector(phases, minus), load_vector(phases, minus + BLOCK)
+        if component == 0:
+            store_complex(
+                orders, g * LANES, half * (plus_re + minus_re), half * (plus_im + minus_im)
+            )
+        else:
+            store_complex(
+                orders, g * LANES, half * (plus_im - minus_im), half * (minus_re - plus_re)
+            )
 
 
 @njit(error_model="numpy")
 def add_order_sums(phases, orders, r, south, component, groups, area):
     """Adds the orders of Q to plus and minus, those of U times i and -i, times the area."""
+    factor, opposite = splat(area), splat(-area)
     for g in range(groups):
-        k = g * SPIN_PHASES + r * LANES
-        plus = k + 4 * BLOCK if south else k
-        minus = k + 2 * BLOCK if south else k + 6 * BLOCK
-        for lane in range(LANES):
-            value = orders[g * LANES + lane]
-            re, im = area * value.real, area * value.imag
-            if component == 0:
-                phases[plus + lane] += re
-                phases[plus + BLOCK + lane] += im
-                phases[minus + lane] += re
-                phases[minus + BLOCK + lane] += im
-            else:
-                phases[plus + lane] -= im
-                phases[plus + BLOCK + lane] += re
-                phases[minus + lane] += im
-                phases[minus + BLOCK + lane] -= re
+        plus, minus = _plus_minus(g, r, south)
+        re, im = load_complex(orders, g * LANES)
+        if component == 0:
+            add_vector(phases, plus, factor * re)
+            add_vector(phases, plus + BLOCK, factor * im)
+            add_vector(phases, minus, factor * re)
+            add_vector(phases, minus + BLOCK, factor * im)
+        else:
+            add_vector(phases, plus, opposite * im)
+            add_vector(phases, plus + BLOCK, factor * re)
+            add_vector(phases, minus, factor * im)
+            add_vector(phases, minus + BLOCK, opposite * re)
+
+
+@njit(error_model="numpy")
+def _plus_minus(g, r, south):
+    """Where the sums of one ring for spin +s and -s begin."""
+    k = g * SPIN_PHASES + r * LANES
+    return (k + 4 * BLOCK, k + 2 * BLOCK) if south else (k, k + 6 * BLOCK)
 
 
 @njit(error_model="numpy")

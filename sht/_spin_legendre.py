@@ -19,11 +19,11 @@ from ._legendre import load_sums, store_sums
 from ._legendre_tables import BLOCK
 from ._simd import (
     LANES,
+    add_vector,
     load_block,
     load_vector,
     splat_rings,
     store_block,
-    store_vector,
     sum_rings,
     zero_block,
 )
@@ -66,13 +66,13 @@ def _add_rings(coef, i, p, q, sums):
     plus_re, plus_im, minus_re, minus_im = sums
     k = 4 * i * LANES
     for value in (p, q):
-        store_vector(coef, k, load_vector(coef, k) + sum_rings(value * plus_re))
+        add_vector(coef, k, sum_rings(value * plus_re))
         k += LANES
-        store_vector(coef, k, load_vector(coef, k) + sum_rings(value * plus_im))
+        add_vector(coef, k, sum_rings(value * plus_im))
         k += LANES
-        store_vector(coef, k, load_vector(coef, k) + sum_rings(value * minus_re))
+        add_vector(coef, k, sum_rings(value * minus_re))
         k += LANES
-        store_vector(coef, k, load_vector(coef, k) + sum_rings(value * minus_im))
+        add_vector(coef, k, sum_rings(value * minus_im))
         k += LANES
 
 
