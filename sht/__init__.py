@@ -11,3 +11,4 @@ from ._spectrum import ncoef as ncoef
 from ._spectrum import pack as pack
 from ._spectrum import unpack as unpack
 from ._transform import Transform as Transform
+from ._spin_transform import SpinTransform as SpinTransform

@@ -9,7 +9,7 @@ from numba import njit
 from numba.core import types
 from numpy.typing import ArrayLike, NDArray
 
-from ._legendre import PHASES
+from ._kinds import components, numbers_per_step, phases_per_group, with_spin
 from ._simd import LANES, intrinsic
 
 
@@ -100,12 +100,12 @@ def _shape_hint(array: NDArray, shape: tuple[int, ...]) -> str:
 
 _CALLS = "`synthesis_into(field, a, t, scratch)` and `analysis_into(a, field, t, scratch)` need"
 _WRONG_FIELD = (
-    f"{_CALLS} a field of shape `t.grid.shape`. Got another. "
+    f"{_CALLS} a field of shape `t.fields.shape`. Got another. "
     "Pass one field at a time, of t's own grid."
 )
 _WRONG_COEFFICIENTS = (
     f"{_CALLS} `t.ncoef` coefficients. Got another number. "
-    "Make them with `np.zeros(t.ncoef, complex)`."
+    "Make them with `np.zeros(t.coefficients.shape, complex)`."
 )
 _WRONG_SCRATCH = (
     f"{_CALLS} the scratch of this Transform. Got that of another. Make it with `t.scratch()`."
@@ -123,30 +123,46 @@ def check_kernel_arrays(field, a, t, scratch):
     ValueError
         Another shape, or the scratch of another Transform.
     """
-    _require_kernel_types(field, a)
-    if field.shape[0] != len(t.areas) or field.shape[1] != t.fft.n:
+    _require_kernel_types(field, a, t)
+    count = components(t.legendre)
+    rings = t.rings
+    fits = field.size == count * rings.npoints and field.shape[field.ndim - 1] == (
+        rings.width if rings.width > 0 else rings.npoints
+    )
+    if count == 2:
+        fits = fits and field.shape[0] == 2 and a.shape[0] == 2
+    if field.ndim != (count if rings.width == 0 else count + 1) or not fits:
         raise ValueError(_WRONG_FIELD)
-    if len(a) != len(t.legendre.scale):
+    if a.size != count * len(t.legendre.scale):
         raise ValueError(_WRONG_COEFFICIENTS)
-    ngroups, ntiles = t.legendre.first.shape
-    half = t.fft.n // 2 + 1
+    _, ngroups, ntiles = t.legendre.first.shape
+    longest = np.max(t.ffts.n)
+    half = longest // 2 + 1
     if (
-        len(scratch.coef) != 2 * len(t.legendre.recurrence)
-        or len(scratch.sums) < min(t.block, ntiles) * ngroups * PHASES
+        len(scratch.coef) != len(t.legendre.recurrence) * numbers_per_step(t.legendre) // LANES
+        or len(scratch.sums) < min(t.block, ntiles) * ngroups * phases_per_group(t.legendre)
+        or len(scratch.orders) < ngroups * LANES
         or len(scratch.row) < max(half, ngroups * LANES)
-        or len(scratch.fft) < 2 * half + t.fft.n
+        or len(scratch.fft) < 2 * half + longest
     ):
         raise ValueError(_WRONG_SCRATCH)
 
 
 @intrinsic
-def _require_kernel_types(typing_context: Any, field: Any, a: Any) -> Any:
-    needed = {"field": (field, types.float64, 2), "a": (a, types.complex128, 1)}
-    for name, (ty, dtype, rank) in needed.items():
-        fits = isinstance(ty, types.Array) and (ty.dtype, ty.ndim, ty.layout) == (dtype, rank, "C")
-        if not fits:
+def _require_kernel_types(typing_context: Any, field: Any, a: Any, t: Any) -> Any:
+    real = t.types[t.fields.index("ffts")][-1].dtype
+    complex_type = types.complex64 if real == types.float32 else types.complex128
+    spin = with_spin(t.types[t.fields.index("legendre")])
+    needed = {
+        "field": (field, real, (2, 3) if spin else (1, 2)),
+        "a": (a, complex_type, (2,) if spin else (1,)),
+    }
+    for name, (ty, dtype, ranks) in needed.items():
+        array = isinstance(ty, types.Array)
+        if not (array and ty.dtype == dtype and ty.ndim in ranks and ty.layout == "C"):
+            shown = " or ".join(f"array({dtype}, {rank}d, C)" for rank in ranks)
             raise TypeError(
-                f"{_CALLS} `{name}` to be a C-contiguous array({dtype}, {rank}d, C). Got {ty}. "
+                f"{_CALLS} `{name}` to be a C-contiguous {shown}. Got {ty}. "
                 f"What they write comes first; `ascontiguousarray` and `astype` convert the rest."
             )
-    return types.void(field, a), lambda context, builder, sig, args: context.get_dummy_value()
+    return types.void(field, a, t), lambda context, builder, sig, args: context.get_dummy_value()

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from ._apply import backwards, forwards, placeholder
 from ._kernels import Scratch, analysis_into, synthesis_into
-from ._legendre import PHASES
-from ._simd import aligned_zeros
+from ._kinds import numbers_per_step, phases_per_group
+from ._simd import LANES, aligned_zeros
 from ._stages import (
     coef_to_sums,
     pack_coefficients_into,
@@ -47,7 +47,7 @@ def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
         C-contiguous. `results` is overwritten.
     """
     count = len(batch)
-    large = t.ncoef * len(t.areas) >= _WORTH_DIVIDING
+    large = t.ncoef * t.grid.nlat >= _WORTH_DIVIDING
     if count < t.threads and large:
         for k in range(count):
             _DIVIDED[name](t, results[k], batch[k])
@@ -140,13 +140,13 @@ class Division:
 
     def __init__(self, t: Any) -> None:
         tables = t.legendre
-        self.ngroups, self.ntiles = tables.first.shape
-        steps = np.diff(tables.starts)[:, None] - tables.first
+        _, self.ngroups, self.ntiles = tables.first.shape
+        steps = (np.diff(tables.starts)[:, None] - tables.first).sum(axis=0)
         self.tiles = _equal_parts(steps.sum(axis=0), t.threads)
         self.groups = _equal_parts(steps.sum(axis=1), t.threads)
-        self.size = self.ngroups * PHASES
+        self.size = self.ngroups * phases_per_group(tables)
         self.sums = aligned_zeros(self.ntiles * self.size)
-        self.coef = aligned_zeros(2 * len(tables.recurrence))
+        self.coef = aligned_zeros(len(tables.recurrence) // LANES * numbers_per_step(tables))
 
     def sums_of(self, tiles: tuple[int, int]) -> NDArray:
         return self.sums[tiles[0] * self.size : tiles[1] * self.size]
@@ -163,6 +163,7 @@ def _equal_parts(costs: NDArray, count: int) -> list[tuple[int, int]]:
 def _divided_spread(t: Any, field: NDArray, a: NDArray, *, transposed: bool) -> None:
     """From coefficients to a field: synthesis, or the transpose of analysis."""
     d = t.borrow_division()
+    points = field.reshape(-1)
     if transposed:
         field[...] = 0
         d.coef[:] = 0
@@ -178,10 +179,10 @@ def _divided_spread(t: Any, field: NDArray, a: NDArray, *, transposed: bool) -> 
         everything = (0, d.ngroups)
         if transposed:
             backwards(sums_to_coef, d.coef, sums, scratch.state, t, everything, tiles)
-            backwards(rings_to_sums, sums, field, t, scratch, tiles)
+            backwards(rings_to_sums, sums, points, t, scratch, tiles)
         else:
             forwards(coef_to_sums, sums, d.coef, scratch.state, t, everything, tiles)
-            forwards(sums_to_rings, field, sums, t, scratch, tiles)
+            forwards(sums_to_rings, points, sums, t, scratch, tiles)
         t.give_back(mine)
 
     in_threads(share, len(d.tiles))
@@ -195,7 +196,7 @@ def _divided_gather(t: Any, a: NDArray, field: NDArray, *, transposed: bool) -> 
     if transposed:
         d.sums[:] = 0
     everything = (0, d.ntiles)
-    given = field.copy() if transposed else field
+    given = (field.copy() if transposed else field).reshape(-1)
 
     def fourier(k: int) -> None:
         tiles, mine = d.tiles[k], t.borrow_worker()

@@ -4,99 +4,137 @@ from __future__ import annotations
 
 from numba import njit
 
-from enzyme_rules.fftw import brfft_into, rfft_into
+from enzyme_rules.fftw import brfft_into, fft_of, rfft_into
 
-from ._legendre import PHASES
-from ._legendre_tables import BLOCK
+from ._kinds import add_order_sums, components, order_sums_into
 from ._simd import LANES, RINGS
 
 
 @njit(error_model="numpy")
-def tile_to_rings(field, phases, tile, t, scratch):
+def tile_to_rings(points, phases, tile, t, scratch):
     """Transform the rings of one tile, north and south, to grid points.
 
     Parameters
     ----------
-    field : (nlat, nlon) float64
+    points : (components * npoints,) float
         The rings of the tile are overwritten.
-    phases : (ngroups * PHASES,) float64
+    phases : (ngroups * phases_per_group,) float64
         Of this tile.
     tile : int
     t : Transform
     scratch : Scratch
     """
-    nlat = field.shape[0]
     for r in range(RINGS):
-        north = tile * RINGS + r
-        south = nlat - 1 - north
-        if north <= south:
-            _fill_row(scratch.row, phases, r, 1.0)
-            brfft_into(field[north], scratch.row[: t.fft.n // 2 + 1], t.fft, scratch.fft)
-            if north < south:
-                _fill_row(scratch.row, phases, r, -1.0)
-                brfft_into(field[south], scratch.row[: t.fft.n // 2 + 1], t.fft, scratch.fft)
+        for south in range(2):
+            ring = t.rings.pairs[tile * RINGS + r, south]
+            if ring >= 0:
+                for component in range(components(t.legendre)):
+                    begin = component * t.rings.npoints
+                    values = points[
+                        begin + t.rings.offsets[ring] : begin + t.rings.offsets[ring + 1]
+                    ]
+                    _synthesise_ring(values, phases, r, south, component, ring, t, scratch)
 
 
 @njit(error_model="numpy")
-def rings_to_tile(phases, field, tile, t, scratch):
+def rings_to_tile(phases, points, tile, t, scratch):
     """The transpose of what `tile_to_rings` is without the factors of the half spectrum, weighted.
 
     Parameters
     ----------
-    phases : (ngroups * PHASES,) float64
+    phases : (ngroups * phases_per_group,) float64
         Overwritten.
-    field : (nlat, nlon) float64
+    points : (components * npoints,) float
     tile : int
     t : Transform
     scratch : Scratch
     """
-    nlat = field.shape[0]
+    phases[:] = 0.0
     for r in range(RINGS):
-        north = tile * RINGS + r
-        south = nlat - 1 - north
-        if north <= south:
-            rfft_into(scratch.row[: t.fft.n // 2 + 1], field[north], t.fft, scratch.fft)
-        _set_phases(phases, scratch.row, r, t.areas[north] if north <= south else 0.0)
-        if north < south:
-            rfft_into(scratch.row[: t.fft.n // 2 + 1], field[south], t.fft, scratch.fft)
-            _add_mirror(phases, scratch.row, r, t.areas[south])
+        for south in range(2):
+            ring = t.rings.pairs[tile * RINGS + r, south]
+            if ring >= 0:
+                for component in range(components(t.legendre)):
+                    begin = component * t.rings.npoints
+                    values = points[
+                        begin + t.rings.offsets[ring] : begin + t.rings.offsets[ring + 1]
+                    ]
+                    _analyse_ring(phases, values, r, south, component, ring, t, scratch)
 
 
 @njit(error_model="numpy")
-def _fill_row(row, phases, r, sign):
-    """``row[m] = even + sign * odd``, zero beyond the last group."""
-    ngroups = len(phases) // PHASES
-    for g in range(ngroups):
-        k = g * PHASES + r * LANES
-        for lane in range(LANES):
-            row[g * LANES + lane] = complex(
-                phases[k + lane] + sign * phases[k + 2 * BLOCK + lane],
-                phases[k + BLOCK + lane] + sign * phases[k + 3 * BLOCK + lane],
-            )
-    row[ngroups * LANES :] = 0.0
+def _synthesise_ring(values, phases, r, south, component, ring, t, scratch):
+    kept = t.rings.orders[ring]
+    groups = kept // LANES + 1
+    plan = fft_of(t.ffts, ring)
+    half = plan.n // 2 + 1
+    row = scratch.row
+    if 2 * kept < plan.n:
+        order_sums_into(row, phases, r, south, component, groups, t.legendre)
+        row[kept + 1 : half] = 0.0
+        _rotate(row, t.rings, ring, 1.0)
+    else:
+        order_sums_into(scratch.orders, phases, r, south, component, groups, t.legendre)
+        _rotate(scratch.orders, t.rings, ring, 1.0)
+        _fold_into(row[:half], scratch.orders[: kept + 1], plan.n)
+    brfft_into(values, row[:half], plan, scratch.fft)
 
 
 @njit(error_model="numpy")
-def _set_phases(phases, row, r, area):
-    """Even and odd sums of a northern ring alone. Area 0 stands for a ring that does not exist."""
-    for g in range(len(phases) // PHASES):
-        k = g * PHASES + r * LANES
-        for lane in range(LANES):
-            value = row[g * LANES + lane] if area > 0.0 else 0.0j
-            phases[k + lane] = area * value.real
-            phases[k + BLOCK + lane] = area * value.imag
-            phases[k + 2 * BLOCK + lane] = area * value.real
-            phases[k + 3 * BLOCK + lane] = area * value.imag
+def _analyse_ring(phases, values, r, south, component, ring, t, scratch):
+    kept = t.rings.orders[ring]
+    groups = kept // LANES + 1
+    area = t.rings.areas[ring]
+    plan = fft_of(t.ffts, ring)
+    half = plan.n // 2 + 1
+    row = scratch.row
+    rfft_into(row[:half], values, plan, scratch.fft)
+    if 2 * kept < plan.n:
+        row[kept + 1 : groups * LANES] = 0.0
+        _rotate(row, t.rings, ring, -1.0)
+        add_order_sums(phases, row, r, south, component, groups, area, t.legendre)
+    else:
+        _unfold_into(scratch.orders[: kept + 1], row[:half], plan.n)
+        scratch.orders[kept + 1 : groups * LANES] = 0.0
+        _rotate(scratch.orders, t.rings, ring, -1.0)
+        add_order_sums(phases, scratch.orders, r, south, component, groups, area, t.legendre)
 
 
 @njit(error_model="numpy")
-def _add_mirror(phases, row, r, area):
-    """Add the southern ring: to the even sums as it is, to the odd ones with the other sign."""
-    for g in range(len(phases) // PHASES):
-        k = g * PHASES + r * LANES
-        for lane in range(LANES):
-            value = row[g * LANES + lane]
-            phases[k + lane] += area * value.real
-            phases[k + BLOCK + lane] += area * value.imag
-            phases[k + 2 * BLOCK + lane] -= area * value.real
-            phases[k + 3 * BLOCK + lane] -= area * value.imag
+def _rotate(orders, rings, ring, sign):
+    """Times exp(± i m φ0), φ0 the ring's first longitude."""
+    k = rings.rotation[ring]
+    if k >= 0:
+        for m in range(rings.orders[ring] + 1):
+            phase = rings.phases[k, m]
+            orders[m] *= complex(phase.real, sign * phase.imag)
+
+
+@njit(error_model="numpy")
+def _fold_into(row, orders, n):
+    """Orders at and beyond Nyquist as what they look like on n points: m as m mod n.
+
+    Orders m > 0 stand for -m as well. Where both look like the same order, 0 or that of Nyquist,
+    it gets both.
+    """
+    row[:] = 0.0
+    for m in range(len(orders)):
+        k = m % n
+        value = orders[m]
+        if m > 0 and (k == 0 or 2 * k == n):
+            row[k] += 2.0 * value
+        elif 2 * k < n:
+            row[k] += value
+        else:
+            row[n - k] += complex(value.real, -value.imag)
+
+
+@njit(error_model="numpy")
+def _unfold_into(orders, row, n):
+    """What n points say of each order: that of m mod n, conjugate beyond Nyquist."""
+    for m in range(len(orders)):
+        k = m % n
+        if 2 * k <= n:
+            orders[m] = row[k]
+        else:
+            orders[m] = complex(row[n - k].real, -row[n - k].imag)

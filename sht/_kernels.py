@@ -25,21 +25,24 @@ class Scratch(NamedTuple):
 
     Attributes
     ----------
-    coef : (2 * nsteps * LANES,) float64
+    coef : (nsteps * numbers per step,) float64
         Scaled coefficients in the order of the Legendre stage.
-    sums : (tiles in a block * ngroups * PHASES,) float64
+    sums : (tiles in a block * ngroups * numbers per group,) float64
         What lies between the stages, for some tiles.
     state : (2 * BLOCK,) float64
         Polynomials of one tile, for the derivative.
-    row : (row length,) complex128
+    orders : (ngroups * LANES,) complex128
+        The orders of one ring that are more than its points can tell apart.
+    row : (row length,) complex
         The half spectrum of one ring.
-    fft : float64 array
-        For the derivative of the FFT.
+    fft : float array
+        For the FFT and its derivative.
     """
 
     coef: np.ndarray
     sums: np.ndarray
     state: np.ndarray
+    orders: np.ndarray
     row: np.ndarray
     fft: np.ndarray
 
@@ -50,11 +53,11 @@ def synthesis_into(field, a, t, scratch):
 
     Parameters
     ----------
-    field : (nlat, nlon) float64
-        Overwritten. C-contiguous.
-    a : (ncoef,) complex128
+    field : t.fields.shape float
+        One field of the transform's dtype. Overwritten. C-contiguous.
+    a : t.coefficients.shape complex
         Contiguous.
-    t : Transform
+    t : Transform or SpinTransform
     scratch : Scratch
         ``t.scratch()``; each thread needs its own.
 
@@ -70,12 +73,13 @@ def synthesis_into(field, a, t, scratch):
     Real-linear in `a`; a rule makes its derivative the transposed map, without a tape.
     """
     check_kernel_arrays(field, a, t, scratch)
+    points = field.ravel()
     pack_coefficients_into(scratch.coef, a, t)
-    ngroups, ntiles = t.legendre.first.shape
+    _, ngroups, ntiles = t.legendre.first.shape
     for begin in range(0, ntiles, t.block):
         tiles = begin, min(begin + t.block, ntiles)
         coef_to_sums(scratch.sums, scratch.coef, scratch.state, t, (0, ngroups), tiles)
-        sums_to_rings(field, scratch.sums, t, scratch, tiles)
+        sums_to_rings(points, scratch.sums, t, scratch, tiles)
 
 
 @njit(error_model="numpy", nogil=True)
@@ -84,11 +88,11 @@ def analysis_into(a, field, t, scratch):
 
     Parameters
     ----------
-    a : (ncoef,) complex128
+    a : t.coefficients.shape complex
         Overwritten. Contiguous.
-    field : (nlat, nlon) float64
-        C-contiguous.
-    t : Transform
+    field : t.fields.shape float
+        One field of the transform's dtype. C-contiguous.
+    t : Transform or SpinTransform
     scratch : Scratch
         ``t.scratch()``; each thread needs its own.
 
@@ -104,11 +108,12 @@ def analysis_into(a, field, t, scratch):
     Real-linear in `field`; a rule makes its derivative the transposed map, without a tape.
     """
     check_kernel_arrays(field, a, t, scratch)
-    ngroups, ntiles = t.legendre.first.shape
+    points = field.ravel()
+    _, ngroups, ntiles = t.legendre.first.shape
     scratch.coef[:] = 0.0
     for begin in range(0, ntiles, t.block):
         tiles = begin, min(begin + t.block, ntiles)
-        rings_to_sums(scratch.sums, field, t, scratch, tiles)
+        rings_to_sums(scratch.sums, points, t, scratch, tiles)
         sums_to_coef(scratch.coef, scratch.sums, scratch.state, t, (0, ngroups), tiles)
     unpack_coefficients_into(a, scratch.coef, t)
 

@@ -12,11 +12,11 @@ from enzyme_rules import LinearRule, register
 from ._legendre_tables import BLOCK
 from ._simd import (
     LANES,
+    add_vector,
     load_block,
     load_vector,
     splat_rings,
     store_block,
-    store_vector,
     sum_rings,
     zero_block,
 )
@@ -50,17 +50,17 @@ def _add_rings(coef, i, p, q, sums):
     """Add to the coefficients of steps i (even) and i + 1 what the rings of a tile contribute."""
     even_re, even_im, odd_re, odd_im = sums
     k = 2 * i * LANES
-    store_vector(coef, k, load_vector(coef, k) + sum_rings(p * even_re))
+    add_vector(coef, k, sum_rings(p * even_re))
     k += LANES
-    store_vector(coef, k, load_vector(coef, k) + sum_rings(p * even_im))
+    add_vector(coef, k, sum_rings(p * even_im))
     k += LANES
-    store_vector(coef, k, load_vector(coef, k) + sum_rings(q * odd_re))
+    add_vector(coef, k, sum_rings(q * odd_re))
     k += LANES
-    store_vector(coef, k, load_vector(coef, k) + sum_rings(q * odd_im))
+    add_vector(coef, k, sum_rings(q * odd_im))
 
 
 @njit(error_model="numpy")
-def _load_sums(phases):
+def load_sums(phases):
     return (
         load_block(phases, 0),
         load_block(phases, BLOCK),
@@ -70,7 +70,7 @@ def _load_sums(phases):
 
 
 @njit(error_model="numpy")
-def _store_sums(phases, sums):
+def store_sums(phases, sums):
     even_re, even_im, odd_re, odd_im = sums
     store_block(phases, 0, even_re)
     store_block(phases, BLOCK, even_im)
@@ -105,7 +105,7 @@ def legendre_synthesis_into(phases, coef, state, x, recurrence, seeds, first):
     for i in range(first, len(recurrence) // LANES, 2):
         sums = _add_degrees(sums, coef, i, p, q)
         p, q = _next_pair(p, q, recurrence, i, cos_theta)
-    _store_sums(phases, sums)
+    store_sums(phases, sums)
 
 
 @njit(error_model="numpy")
@@ -117,7 +117,7 @@ def legendre_analysis_into(coef, phases, state, x, recurrence, seeds, first):
     """
     cos_theta = splat_rings(x, 0)
     p, q = load_block(seeds, 0), load_block(seeds, BLOCK)
-    sums = _load_sums(phases)
+    sums = load_sums(phases)
     for i in range(first, len(recurrence) // LANES, 2):
         _add_rings(coef, i, p, q, sums)
         p, q = _next_pair(p, q, recurrence, i, cos_theta)
@@ -131,7 +131,7 @@ def legendre_analysis_into(coef, phases, state, x, recurrence, seeds, first):
 def synthesis_term_into(phases, coef, state, i, x, recurrence):
     """Adds what steps i and i + 1 contribute, and advances the polynomials in `state`."""
     p, q = load_block(state, 0), load_block(state, BLOCK)
-    _store_sums(phases, _add_degrees(_load_sums(phases), coef, i, p, q))
+    store_sums(phases, _add_degrees(load_sums(phases), coef, i, p, q))
     p, q = _next_pair(p, q, recurrence, i, splat_rings(x, 0))
     store_block(state, 0, p)
     store_block(state, BLOCK, q)
@@ -141,7 +141,7 @@ def synthesis_term_into(phases, coef, state, i, x, recurrence):
 def analysis_term_into(coef, phases, state, i, x, recurrence):
     """Adds what the rings contribute to steps i and i + 1, and advances the polynomials."""
     p, q = load_block(state, 0), load_block(state, BLOCK)
-    _add_rings(coef, i, p, q, _load_sums(phases))
+    _add_rings(coef, i, p, q, load_sums(phases))
     p, q = _next_pair(p, q, recurrence, i, splat_rings(x, 0))
     store_block(state, 0, p)
     store_block(state, BLOCK, q)

@@ -17,6 +17,7 @@ import llvmlite.binding as llvm
 import numba.extending
 import numpy as np
 from llvmlite import ir
+from numba import njit
 from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
@@ -141,6 +142,12 @@ def store_vector(typing_context: Any, array: Any, index: Any, value: Any) -> Any
     return types.void(array, types.intp, vector), codegen
 
 
+@njit(error_model="numpy")
+def add_vector(array, index, value):
+    """Add a vector to the numbers from flat position `index` on."""
+    store_vector(array, index, load_vector(array, index) + value)
+
+
 @intrinsic
 def load_block(typing_context: Any, array: Any, index: Any) -> Any:
     """A block whose vectors follow each other from flat position `index` on."""
@@ -174,6 +181,78 @@ def store_block(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.intp, block), codegen
 
 
+def _require_complex(what: str, array: Any) -> None:
+    if not (
+        isinstance(array, types.Array)
+        and array.dtype in (types.complex64, types.complex128)
+        and array.layout == "C"
+    ):
+        raise TypeError(f"`{what}` takes a C-contiguous complex array. Got {array}.")
+
+
+def _pairs_of(ty: types.Array) -> tuple[ir.VectorType, int]:
+    """`LANES` complex numbers as one vector of real ones, and their alignment."""
+    number = ir.FloatType() if ty.dtype == types.complex64 else ir.DoubleType()
+    return ir.VectorType(number, 2 * LANES), 4 if ty.dtype == types.complex64 else 8
+
+
+def _shuffle_mask(positions: Any) -> ir.Constant:
+    positions = list(positions)
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(positions)), positions)
+
+
+@intrinsic
+def load_complex(typing_context: Any, array: Any, index: Any) -> Any:
+    """Real parts, and imaginary parts, of the `LANES` numbers from flat position `index` on."""
+    _require_complex("load_complex(array, index)", array)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pairs, align = _pairs_of(sig.args[0])
+        pointer = _pointer(context, builder, sig.args[0], *args)
+        value = builder.load(builder.bitcast(pointer, pairs.as_pointer()), align=align)
+        if align == 4:
+            value = builder.fpext(value, ir.VectorType(ir.DoubleType(), 2 * LANES))
+        undefined = ir.Constant(value.type, ir.Undefined)
+        parts = [
+            builder.shuffle_vector(value, undefined, _shuffle_mask(range(part, 2 * LANES, 2)))
+            for part in (0, 1)
+        ]
+        return context.make_tuple(builder, sig.return_type, parts)
+
+    return types.UniTuple(vector, 2)(array, types.intp), codegen
+
+
+@intrinsic
+def store_complex(typing_context: Any, array: Any, index: Any, re: Any, im: Any) -> Any:
+    """Put `LANES` numbers, given as real and imaginary parts, from flat position `index` on."""
+    _require_complex("store_complex(array, index, re, im)", array)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pairs, align = _pairs_of(sig.args[0])
+        pointer = _pointer(context, builder, sig.args[0], *args[:2])
+        mask = _shuffle_mask(lane + part * LANES for lane in range(LANES) for part in (0, 1))
+        value = builder.shuffle_vector(args[2], args[3], mask)
+        if align == 4:
+            value = builder.fptrunc(value, pairs)
+        builder.store(value, builder.bitcast(pointer, pairs.as_pointer()), align=align)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector, vector), codegen
+
+
+@intrinsic
+def splat(typing_context: Any, number: Any) -> Any:
+    """A vector filled with one number."""
+    lane_zero = _shuffle_mask([0] * LANES)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        single = builder.insert_element(undefined, args[0], ir.IntType(32)(0))
+        return builder.shuffle_vector(single, undefined, lane_zero)
+
+    return vector(types.float64), codegen
+
+
 @intrinsic
 def sum_rings(typing_context: Any, value: Any) -> Any:
     """The sum of a block's vectors."""
@@ -191,7 +270,7 @@ def sum_rings(typing_context: Any, value: Any) -> Any:
 def splat_rings(typing_context: Any, array: Any, index: Any) -> Any:
     """A block whose vector r is filled with the one number ``array[index + r]``."""
     _require_float64("splat_rings(array, index)", array)
-    lane_zero = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    lane_zero = _shuffle_mask([0] * LANES)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         pointer = _pointer(context, builder, sig.args[0], *args)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -187,6 +187,44 @@ def unpack(packed: ArrayLike, lmax: int, mmax: int | None = None) -> NDArray:
     dense = np.zeros((*packed.shape[:-1], lmax + 1, mmax + 1), packed.dtype)
     dense[..., degrees, orders] = packed
     return dense
+
+
+class Truncation(NamedTuple):
+    """Which (l, m) there are: ``0 <= m <= mmax`` and ``m <= l <= highest[m]``.
+
+    Packed order by order, as `lm_index` says for triangles.
+    """
+
+    lmax: int
+    mmax: int
+    rhomboidal: bool = False
+    """Whether all orders have as many degrees, ``lmax - mmax + 1``."""
+
+    @property
+    def highest(self) -> NDArray[np.int64]:
+        """(mmax + 1,) Highest degree of each order."""
+        orders = np.arange(self.mmax + 1)
+        return (
+            orders + self.lmax - self.mmax if self.rhomboidal else np.full_like(orders, self.lmax)
+        )
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        """(mmax + 2,) Where each order begins in a packed vector; the last is its length."""
+        counts = self.highest - np.arange(self.mmax + 1) + 1
+        return np.concatenate([[0], np.cumsum(counts)])
+
+    @property
+    def ncoef(self) -> int:
+        """Length of a packed vector."""
+        return int(self.positions[-1])
+
+    @property
+    def degrees_orders(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Degree and order of every packed coefficient, (ncoef,) each."""
+        positions = self.positions
+        orders = np.repeat(np.arange(self.mmax + 1), np.diff(positions))
+        return np.arange(self.ncoef) - positions[orders] + orders, orders
 
 
 def check_truncation(call: str, lmax: int, mmax: int | None) -> tuple[int, int]:

@@ -46,7 +46,7 @@ def regridded(f, response, fine, coarse, fine_scratch, coarse_scratch):
         for l in range(m, coarse.lmax + 1):  # noqa: E741
             low[k] = response[k] * a[first + l]
             k += 1
-    g = np.empty((coarse.areas.size, coarse.fft.n))
+    g = np.empty((coarse.rings.areas.size, coarse.rings.width))
     sht.synthesis_into(g, low, coarse, coarse_scratch)
     return np.sum(g**3)
 

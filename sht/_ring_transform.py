@@ -1,0 +1,330 @@
+"""What all transforms on rings have in common: tables, checks, and the four maps as methods."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from enzyme_rules.fftw import RealFFTs, fft_scratch, plan_real_ffts
+
+from ._apply import Space
+from ._arguments import as_batch, check_out
+from ._execute import Division, Worker, apply_to_batch
+from ._kernels import Scratch
+from ._kinds import components, numbers_per_step, phases_per_group
+from ._legendre_tables import BLOCK, LegendreTables, SpinTables, make_tables
+from ._orders import check_carries, orders_kept
+from ._ring_tables import RingTables, make_ring_tables
+from ._simd import LANES, aligned_zeros
+from ._spectrum import Truncation, check_truncation
+from .grids import RingGrid
+
+_BLOCK_BYTES = 1 << 19  # of phases, so that they and a group's coefficients share the L2 cache
+
+
+_Kept = TypeVar("_Kept", Worker, Division)
+
+
+class Recipe(NamedTuple):
+    """What a transform is made of, as the user gave it."""
+
+    spin: int
+    lmax: int
+    grid: RingGrid
+    mmax: int | None
+    dtype: Any
+    threads: int | None
+    truncation: str
+    orders: Any
+    aliasing: str
+
+
+class _Plan(NamedTuple):
+    """What compiled code sees of a transform. Numba passes it by its arrays and numbers."""
+
+    lmax: int
+    mmax: int
+    legendre: LegendreTables | SpinTables
+    rings: RingTables
+    ffts: RealFFTs
+    block: int
+
+
+class RingTransform(_Plan):
+    """A prepared transform on the rings of a grid; see `Transform` and `SpinTransform`.
+
+    Attributes
+    ----------
+    grid : RingGrid
+    truncation : Truncation
+    threads : int
+    dtype : dtype
+        Of fields.
+    """
+
+    grid: RingGrid
+    truncation: Truncation
+    threads: int
+    dtype: np.dtype
+    _made_by: tuple[str, Recipe]
+    _spare: dict[type, list[Any]]
+
+    # A tuple of arrays compares by its arrays, which have no single truth value.
+    __eq__ = object.__eq__  # pyright: ignore[reportAssignmentType]
+    __hash__ = object.__hash__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return prepare, (type(self), *self._made_by)
+
+    def __repr__(self) -> str:
+        recipe = self._made_by[1]
+        shape = ", ".join(map(str, self.coefficients.shape))
+        extras = [f"spin={recipe.spin}"] if recipe.spin else []
+        extras += [recipe.truncation] if recipe.truncation != "triangular" else []
+        rule = recipe.orders if isinstance(recipe.orders, str) else "given"
+        extras += [f"orders={rule}"] if rule != "all" else []
+        extras += [f"aliasing={recipe.aliasing}"] if recipe.aliasing != "drop" else []
+        return (
+            f"{type(self).__name__}({', '.join([f'lmax={self.lmax}, mmax={self.mmax}', *extras])}): "
+            f"{self.ncoef} coefficients (..., {shape}), {self.coefficients.dtype}\n"
+            f"  on {repr(self.grid).splitlines()[0]}"
+        )
+
+    @functools.cached_property
+    def ncoef(self) -> int:
+        """Number of coefficients of one field."""
+        return self.truncation.ncoef
+
+    @property
+    def degrees(self) -> NDArray[np.int64]:
+        """(ncoef,) Degree of every packed coefficient."""
+        return self.truncation.degrees_orders[0]
+
+    @property
+    def orders(self) -> NDArray[np.int64]:
+        """(ncoef,) Order of every packed coefficient."""
+        return self.truncation.degrees_orders[1]
+
+    @functools.cached_property
+    def coefficients(self) -> Space:
+        """Shape, (ncoef,) or with spin (2, ncoef), and dtype of coefficients."""
+        shape = (*self._leading, self.ncoef)
+        return Space(shape, np.result_type(self.dtype, np.complex64))
+
+    @functools.cached_property
+    def fields(self) -> Space:
+        """Shape, that of the grid, with spin after an axis of 2, and dtype of fields."""
+        return Space(self._leading + self.grid.shape, self.dtype)
+
+    @property
+    def _leading(self) -> tuple[int, ...]:
+        return (2,) if components(self.legendre) == 2 else ()
+
+    def scratch(self) -> Scratch:
+        """Work space for `synthesis_into` and `analysis_into`. Each thread needs its own."""
+        tables = self.legendre
+        _, ngroups, ntiles = tables.first.shape
+        row = max(ngroups * LANES, int(np.max(self.ffts.n)) // 2 + 1)
+        return Scratch(
+            aligned_zeros(numbers_per_step(tables) * int(tables.starts[-1])),
+            aligned_zeros(min(self.block, ntiles) * ngroups * phases_per_group(tables)),
+            aligned_zeros(2 * BLOCK),
+            aligned_zeros(ngroups * LANES, np.complex128),
+            aligned_zeros(row, self.coefficients.dtype),
+            fft_scratch(self.ffts),
+        )
+
+    def synthesis(self, a: ArrayLike, out: NDArray | None = None) -> NDArray[np.float64]:
+        """Values on the grid of the field that has these coefficients.
+
+        Parameters
+        ----------
+        a : (..., ncoef) complex128
+            Packed coefficients.
+        out : (..., nlat, nlon) float64, optional
+            Where to write the result. Must not overlap `a`.
+
+        Returns
+        -------
+        (..., nlat, nlon) float64
+
+        Raises
+        ------
+        TypeError, ValueError
+            Wrong dtype, shape, or `out`; nothing has been written then.
+        """
+        return self._map("synthesis(a)", a, out)
+
+    def analysis(self, field: ArrayLike, out: NDArray | None = None) -> NDArray[np.complex128]:
+        """Coefficients of a field, by quadrature: exact if it has no degrees beyond ``lmax``.
+
+        Parameters
+        ----------
+        field : (..., nlat, nlon) float64
+        out : (..., ncoef) complex128, optional
+            Where to write the result. Must not overlap `field`.
+
+        Returns
+        -------
+        (..., ncoef) complex128
+            The imaginary parts of a_{l0} are 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Wrong dtype, shape, or `out`; nothing has been written then.
+        """
+        return self._map("analysis(field)", field, out)
+
+    def adjoint_synthesis(
+        self, field: ArrayLike, out: NDArray | None = None
+    ) -> NDArray[np.complex128]:
+        """The transpose of `synthesis`: from a cotangent of the field to one of the coefficients.
+
+        Parameters
+        ----------
+        field : (..., nlat, nlon) float64
+            ∂L/∂f.
+        out : (..., ncoef) complex128, optional
+            Where to write the result. Must not overlap `field`.
+
+        Returns
+        -------
+        (..., ncoef) complex128
+            ∂L/∂Re a + i ∂L/∂Im a.
+
+        Raises
+        ------
+        EnzymeNotFoundError
+            There is no Enzyme, and the derivative is not in the cache.
+        TypeError, ValueError
+            Wrong dtype, shape, or `out`; nothing has been written then.
+
+        Notes
+        -----
+        Adjoint to the inner products Σ f g and Re Σ conj(a) b. Enzyme derives it from the code of
+        `synthesis`. No quadrature weights are in it, and orders m > 0 count twice: it is (2 - δ_m0)
+        times what ducc0 calls adjoint_synthesis.
+        """
+        return self._map("adjoint_synthesis(field)", field, out)
+
+    def adjoint_analysis(self, a: ArrayLike, out: NDArray | None = None) -> NDArray[np.float64]:
+        """The transpose of `analysis`: from a cotangent of the coefficients to one of the field.
+
+        Parameters
+        ----------
+        a : (..., ncoef) complex128
+            ∂L/∂Re a + i ∂L/∂Im a.
+        out : (..., nlat, nlon) float64, optional
+            Where to write the result. Must not overlap `a`.
+
+        Returns
+        -------
+        (..., nlat, nlon) float64
+            ∂L/∂f.
+
+        Raises
+        ------
+        EnzymeNotFoundError
+            There is no Enzyme, and the derivative is not in the cache.
+        TypeError, ValueError
+            Wrong dtype, shape, or `out`; nothing has been written then.
+        """
+        return self._map("adjoint_analysis(a)", a, out)
+
+    def _map(self, call: str, given: ArrayLike, out: NDArray | None) -> NDArray:
+        """Check the arguments, then apply a map to each field of the batch."""
+        name = call.partition("(")[0]
+        call = f"sht.{type(self).__name__}.{call}"
+        if name.endswith("analysis") and not self.grid.has_weights:
+            raise ValueError(
+                f"`{call}` needs a grid with quadrature weights. Got {type(self.grid).__name__} "
+                f"without any. Give them when the grid is built."
+            )
+        from_spectrum = call.endswith("(a)")
+        source, target = self.coefficients, self.fields
+        if not from_spectrum:
+            source, target = target, source
+        batch, leading = as_batch(call, given, *source)
+        shape = leading + target.shape
+        if out is not None:
+            check_out(call, out, shape, target.dtype, np.asarray(given))
+        # A result goes directly into `out` where its fields are contiguous.
+        direct = out if out is not None and out.flags.c_contiguous else None
+        result = np.empty(shape, target.dtype) if direct is None else direct
+        apply_to_batch(name, self, result.reshape(-1, *target.shape), batch)
+        if out is None or direct is not None:
+            return result
+        out[...] = result
+        return out
+
+    def borrow_worker(self) -> Worker:
+        """What one thread needs, for nobody else until it is given back."""
+        return self._borrow(Worker)
+
+    def borrow_division(self) -> Division:
+        """What several threads share for one field, for nobody else until it is given back."""
+        return self._borrow(Division)
+
+    def give_back(self, borrowed: Worker | Division) -> None:
+        """Keep it for the next who borrows: making it takes longer than a small transform."""
+        self._spare[type(borrowed)].append(borrowed)
+
+    def _borrow(self, kind: type[_Kept]) -> _Kept:
+        try:
+            return self._spare[kind].pop()
+        except IndexError:
+            return kind(self)
+
+
+def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
+    """Check what a transform is made of, and make it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The grid is none, or cannot carry this truncation; an option that there is not.
+    """
+    grid, dtype, threads = recipe.grid, recipe.dtype, recipe.threads
+    lmax, mmax = check_truncation(call, recipe.lmax, recipe.mmax)
+    check_carries(call, grid, lmax, mmax, recipe.aliasing)
+    kept = orders_kept(call, grid, mmax, recipe.orders, recipe.aliasing)
+    if recipe.truncation not in ("triangular", "rhomboidal"):
+        raise ValueError(
+            f'`{call}` needs `truncation` to be "triangular" (trapezoidal where mmax < lmax) or '
+            f'"rhomboidal". Got {recipe.truncation!r}.'
+        )
+    if np.dtype(dtype) not in (np.float64, np.float32):
+        raise TypeError(f"`{call}` needs `dtype` to be float64 or float32. Got {np.dtype(dtype)}.")
+    if threads is not None and (not isinstance(threads, (int, np.integer)) or threads < 1):
+        raise ValueError(f"`{call}` needs `threads` to be a positive int. Got {threads!r}.")
+    truncation = Truncation(lmax, mmax, recipe.truncation == "rhomboidal")
+    rings = make_ring_tables(grid, mmax, kept)
+    pairs = rings.pairs[rings.pairs.max(axis=1) >= 0]
+    one = pairs.max(axis=1)
+    tables = make_tables(
+        truncation,
+        recipe.spin,
+        np.abs(grid.cos_theta[one]),
+        grid.sin_theta[one],
+        np.where(pairs >= 0, kept[pairs], -1).max(axis=1),
+    )
+    block = max(1, _BLOCK_BYTES // (tables.first.shape[1] * phases_per_group(tables) * 8))
+    t = _Plan.__new__(cls, lmax, mmax, tables, rings, plan_real_ffts(grid.nlon, dtype), block)
+    t.grid = grid
+    t.truncation = truncation
+    t.threads = int(threads) if threads else _cores()
+    t.dtype = np.dtype(dtype)
+    t._made_by = call, recipe
+    t._spare = {Worker: [], Division: []}
+    return t
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
