@@ -23,6 +23,8 @@ from tqdm import tqdm
 import sht
 from llvm import value_and_grad
 from sht import synthesis_into
+from sht.filters import filter_degrees
+from sht.layouts import pyshtools
 
 IGRF = Path(__file__).parent / "data" / "igrf14_2025.txt"
 EARTH_RADIUS = 6371.2  # km, to which the IGRF refers
@@ -45,36 +47,33 @@ def read_igrf(path=IGRF):
     return n.astype(int), m.astype(int), g, h
 
 
-def gauss_factor(n, m, radius):
-    r"""Return the number by which g - ih becomes our coefficient of the radial field.
+def radial_response(lmax, radius):
+    r"""Return the number by which degree n of the potential becomes that of the radial field.
 
     The radial field at radius r is
 
     .. math:: B_r = \sum_{n,m} (n+1) (R/r)^{n+2} (g_n^m \cos m\varphi + h_n^m \sin m\varphi) S_n^m
 
-    with Schmidt's functions without Condon-Shortley phase, which in terms of ours are
-    S = (-1)^m sqrt(4 pi (2 - delta_m0) / (2n + 1)) lambda. Ours is a field of order m > 0 as
-    2 lambda (Re a cos - Im a sin), so that
-    a = (-1)^m sqrt(4 pi / ((2n + 1) (2 - delta_m0))) (n + 1) (R/r)^(n+2) (g - ih).
+    with Schmidt's functions without Condon-Shortley phase.
 
     Source: R. A. Langel, "The main field", in J. A. Jacobs (ed.), Geomagnetism 1, 1987, ch. 4.
     """
-    multiplicity = np.where(m > 0, 2, 1)
-    norm = (-1.0) ** m * np.sqrt(4 * np.pi / ((2 * n + 1) * multiplicity))
-    return norm * (n + 1) * (EARTH_RADIUS / radius) ** (n + 2)
+    n = np.arange(lmax + 1)
+    return (n + 1) * (EARTH_RADIUS / radius) ** (n + 2)
 
 
 def from_gauss(n, m, g, h, lmax, radius):
     """Packed coefficients of the radial field at a radius in km, in the unit of g and h."""
-    a = np.zeros(sht.ncoef(lmax), np.complex128)
-    a[sht.lm_index(n, m, lmax)] = gauss_factor(n, m, radius) * (g - 1j * h)
-    return a
+    gh = np.zeros((2, lmax + 1, lmax + 1))
+    gh[:, n, m] = g, h
+    a = pyshtools(lmax, normalization="schmidt").pack(gh)
+    return filter_degrees(a, radial_response(lmax, radius), lmax)
 
 
 def to_gauss(a, n, m, lmax, radius):
     """Gauss coefficients g and h of the given degrees and orders; undoes `from_gauss`."""
-    ratio = a[sht.lm_index(n, m, lmax)] / gauss_factor(n, m, radius)
-    return ratio.real, -ratio.imag
+    a = filter_degrees(a, 1 / radial_response(lmax, radius), lmax)
+    return pyshtools(lmax, normalization="schmidt").unpack(a)[:, n, m]
 
 
 # What the satellite saw

@@ -65,8 +65,9 @@ def apply_map(
     shape = leading + target.shape
     if out is not None:
         check_out(call, out, shape, target.dtype, np.asarray(given))
-    direct = out is not None and out.flags.c_contiguous
-    result = out if direct else np.empty(shape, target.dtype)
+    # A result goes directly into `out` where its fields are contiguous.
+    direct = out if out is not None and out.flags.c_contiguous else None
+    result = np.empty(shape, target.dtype) if direct is None else direct
     run = backwards if transposed else forwards
     for one, given_one in zip(result.reshape(-1, *target.shape), batch, strict=True):
         if transposed:
@@ -74,7 +75,7 @@ def apply_map(
             run(kernel, given_one.copy(), one, *constants)  # what is given is used up
         else:
             run(kernel, one, given_one, *constants)
-    if out is None or direct:
+    if out is None or direct is not None:
         return result
     out[...] = result
     return out

@@ -93,8 +93,10 @@ def _cast_hint(array: NDArray, dtype: Any) -> str:
 def _shape_hint(array: NDArray, shape: tuple[int, ...]) -> str:
     if len(shape) == 2 and array.shape[-2:] == shape[::-1]:
         return "Longitude comes last: pass `field.swapaxes(-1, -2)`."
-    if len(shape) == 1:
+    if len(shape) == 1 and array.dtype.kind == "c":
         return "Coefficients are packed, m-major, as in healpy: see `sht.lm_index`."
+    if len(shape) == 1:
+        return "Fields on reduced grids are flat, ring after ring from the north."
     return ""
 
 

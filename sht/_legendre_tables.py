@@ -11,7 +11,8 @@ Spin-weighted functions satisfy ``x λ_l = ε_{l+1} λ_{l+1} + ε_l λ_{l-1} - b
 
 With λ = κ_i q the recurrence needs one coefficient, or two with spin,
 
-    q_{i+1} = A_i (x + b_l) q_i - q_{i-1},   κ_{i+1} = κ_{i-1} ε_l / ε_{l+1},   A_i = κ_i / (ε_{l+1} κ_{i+1}),
+    q_{i+1} = A_i (x + b_l) q_i - q_{i-1},
+    κ_{i+1} = κ_{i-1} ε_l / ε_{l+1},   A_i = κ_i / (ε_{l+1} κ_{i+1}),
 
 κ_0 = κ_1 = 1. The factors κ go into the coefficients, once for each. (Three-term recurrence: DLMF
 14.10.3 in orthonormal form, with spin P. J. Kostelec and D. N. Rockmore, J. Fourier Anal. Appl. 14

@@ -61,8 +61,8 @@ def orders_kept(
         kept = np.asarray(orders)
         if kept.dtype.kind not in "iu" or kept.shape != (grid.nlat,) or np.any(kept < 0):
             raise ValueError(
-                f"`{call}` needs `orders` to be a rule's name, or an integer >= 0 for each ring, of "
-                f"shape ({grid.nlat},). Got {kept.dtype} of shape {kept.shape}."
+                f"`{call}` needs `orders` to be the name of a rule, or integers >= 0, one for each "
+                f"ring: shape ({grid.nlat},). Got {kept.dtype} of shape {kept.shape}."
             )
     kept = np.minimum(kept, mmax).astype(np.int64)
     return np.minimum(kept, (grid.nlon - 1) // 2) if aliasing == "drop" else kept

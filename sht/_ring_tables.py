@@ -1,4 +1,4 @@
-"""What the Fourier stage knows of a grid: pairs of rings, phases, and the orders each ring keeps."""
+"""What the Fourier stage knows of a grid: pairs of rings, phases, the orders each ring keeps."""
 
 from __future__ import annotations
 

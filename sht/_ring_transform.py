@@ -75,6 +75,7 @@ class RingTransform(_Plan):
 
     # A tuple of arrays compares by its arrays, which have no single truth value.
     __eq__ = object.__eq__  # pyright: ignore[reportAssignmentType]
+    __ne__ = object.__ne__  # pyright: ignore[reportAssignmentType]
     __hash__ = object.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -83,13 +84,14 @@ class RingTransform(_Plan):
     def __repr__(self) -> str:
         recipe = self._made_by[1]
         shape = ", ".join(map(str, self.coefficients.shape))
-        extras = [f"spin={recipe.spin}"] if recipe.spin else []
-        extras += [recipe.truncation] if recipe.truncation != "triangular" else []
+        said = [f"lmax={self.lmax}, mmax={self.mmax}"]
+        said += [f"spin={recipe.spin}"] if recipe.spin else []
+        said += [recipe.truncation] if recipe.truncation != "triangular" else []
         rule = recipe.orders if isinstance(recipe.orders, str) else "given"
-        extras += [f"orders={rule}"] if rule != "all" else []
-        extras += [f"aliasing={recipe.aliasing}"] if recipe.aliasing != "drop" else []
+        said += [f"orders={rule}"] if rule != "all" else []
+        said += [f"aliasing={recipe.aliasing}"] if recipe.aliasing != "drop" else []
         return (
-            f"{type(self).__name__}({', '.join([f'lmax={self.lmax}, mmax={self.mmax}', *extras])}): "
+            f"{type(self).__name__}({', '.join(said)}): "
             f"{self.ncoef} coefficients (..., {shape}), {self.coefficients.dtype}\n"
             f"  on {repr(self.grid).splitlines()[0]}"
         )

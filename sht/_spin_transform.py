@@ -33,9 +33,9 @@ class SpinTransform(RingTransform):
 
         Q \pm i U = -(\pm 1)^s \sum_{lm} (E_{lm} \pm i B_{lm})\, {}_{\pm s}Y_{lm},
 
-    with :math:`{}_sY_{lm} = (-1)^s \sqrt{(2l+1)/4\pi}\, d^l_{m,-s}(\theta) e^{im\varphi}` [1]_. This
-    is what healpy (spin 2) and ducc0 (any spin) compute. Spin 1 gives the components towards the
-    south (θ) and the east (φ) of a vector with gradient part E and curl part B; see
+    with :math:`{}_sY_{lm} = (-1)^s \sqrt{(2l+1)/4\pi}\, d^l_{m,-s}(\theta) e^{im\varphi}`
+    [1]_. This is what healpy (spin 2) and ducc0 (any spin) compute. Spin 1 gives the components
+    towards the south (θ) and the east (φ) of a vector with gradient part E and curl part B; see
     `VectorTransform`. Degrees below the spin have no effect, and analysis makes them 0.
 
     References
