@@ -22,6 +22,10 @@ from ._toolfiles import HOMEBREW, file_facts, find_opt, installed_release
 _PIPELINE = "default<O2>,preserve-nvvm,enzyme,default<O2>"
 _NO_VECTORS = ("-vectorize-loops=false", "-vectorize-slp=false")
 
+# Enzyme's own search can grow without end on some programs: it once took all of 24 GB, and the
+# machine with it. Ordinary derivatives need some 100 MB.
+_MEMORY = 6 << 30
+
 # The driver runs Enzyme only if some function has a name that starts so.
 _TRIGGER = "__enzyme_autodiff_trigger"
 
@@ -92,7 +96,9 @@ class Enzyme:
             # With `-o -` it prints the IR and stops. Told to write a file it goes on to machine
             # code, which costs time and dies on what the host cannot select, GPU code for one.
             command = [self.path, "--tool=llc", "-", "-o", "-", *flags]
-            result = run_tool(command, what="The Enzyme driver", timeout=timeout, stdin=ir)
+            result = run_tool(
+                command, what="The Enzyme driver", timeout=timeout, stdin=ir, memory=_MEMORY
+            )
         else:
             if self.opt is None:
                 raise ToolchainError(f"The plugin `{self.path}` needs an `opt`. Got none.")
@@ -105,7 +111,9 @@ class Enzyme:
                 *flags,
                 *("-S", "-", "-o", "-"),
             ]
-            result = run_tool(command, what="opt with Enzyme", timeout=timeout, stdin=ir)
+            result = run_tool(
+                command, what="opt with Enzyme", timeout=timeout, stdin=ir, memory=_MEMORY
+            )
         _check_done(result)
         return result
 

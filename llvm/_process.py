@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ from ._errors import ToolchainError
 
 # What a compiler or a plugin may need to find its own libraries; nothing else is passed on.
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+_NO_MEMORY = re.compile(r"out of memory|bad_alloc|cannot allocate memory|MemoryError", re.I)
+_OUT_OF_MEMORY = " It ran out of the memory that it is allowed."
 _STACK_FRAME = re.compile(r"\s*#\d+ 0x")
 
 
@@ -25,6 +28,7 @@ def run_tool(
     stdin: str = "",
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    memory: int | None = None,
 ) -> str:
     """Run a program to its end and return what it wrote to its standard output.
 
@@ -42,6 +46,8 @@ def run_tool(
         Its whole environment; by default only what a compiler needs, in the C locale.
     cwd : Path, optional
         Its working folder.
+    memory : int, optional
+        Bytes of address space beyond which it gets no more. On Linux only.
 
     Raises
     ------
@@ -66,6 +72,9 @@ def run_tool(
         raise ToolchainError(
             f"{what} (`{argv[0]}`) could not be started. Got: {error.strerror}."
         ) from error
+    if memory is not None and hasattr(resource, "prlimit"):
+        with suppress(ProcessLookupError):  # it has ended already
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (memory, memory))
     with process:
         try:
             out, err = process.communicate(stdin.encode(), timeout=timeout)
@@ -83,7 +92,9 @@ def run_tool(
     stderr = _text(err)
     if process.returncode != 0:
         raise ToolchainError(
-            f"{what} (`{argv[0]}`) failed. Got {_status(process.returncode)}." + _excerpt(stderr),
+            f"{what} (`{argv[0]}`) failed. Got {_status(process.returncode)}."
+            + (_OUT_OF_MEMORY if _NO_MEMORY.search(stderr) else "")
+            + _excerpt(stderr),
             stderr=stderr,
         )
     return _text(out)

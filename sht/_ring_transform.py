@@ -159,7 +159,7 @@ class RingTransform(_Plan):
         TypeError, ValueError
             Wrong dtype, shape, or `out`; nothing has been written then.
         """
-        return self._map("synthesis(a)", a, out)
+        return self._map("synthesis(a)", "synthesis", a, out)
 
     def analysis(self, field: ArrayLike, out: NDArray | None = None) -> NDArray[np.complex128]:
         """Coefficients of a field, by quadrature: exact if it has no degrees beyond ``lmax``.
@@ -180,7 +180,7 @@ class RingTransform(_Plan):
         TypeError, ValueError
             Wrong dtype, shape, or `out`; nothing has been written then.
         """
-        return self._map("analysis(field)", field, out)
+        return self._map("analysis(field)", "analysis", field, out)
 
     def adjoint_synthesis(
         self, field: ArrayLike, out: NDArray | None = None
@@ -212,7 +212,7 @@ class RingTransform(_Plan):
         `synthesis`. No quadrature weights are in it, and orders m > 0 count twice: it is (2 - δ_m0)
         times what ducc0 calls adjoint_synthesis.
         """
-        return self._map("adjoint_synthesis(field)", field, out)
+        return self._map("adjoint_synthesis(field)", "adjoint_synthesis", field, out)
 
     def adjoint_analysis(self, a: ArrayLike, out: NDArray | None = None) -> NDArray[np.float64]:
         """The transpose of `analysis`: from a cotangent of the coefficients to one of the field.
@@ -236,20 +236,18 @@ class RingTransform(_Plan):
         TypeError, ValueError
             Wrong dtype, shape, or `out`; nothing has been written then.
         """
-        return self._map("adjoint_analysis(a)", a, out)
+        return self._map("adjoint_analysis(a)", "adjoint_analysis", a, out)
 
-    def _map(self, call: str, given: ArrayLike, out: NDArray | None) -> NDArray:
-        """Check the arguments, then apply a map to each field of the batch."""
-        name = call.partition("(")[0]
+    def _map(self, call: str, name: str, given: ArrayLike, out: NDArray | None) -> NDArray:
+        """Check the arguments of a call, then apply one of the four maps to each field."""
         call = f"sht.{type(self).__name__}.{call}"
         if name.endswith("analysis") and not self.grid.has_weights:
             raise ValueError(
                 f"`{call}` needs a grid with quadrature weights. Got {type(self.grid).__name__} "
                 f"without any. Give them when the grid is built."
             )
-        from_spectrum = call.endswith("(a)")
         source, target = self.coefficients, self.fields
-        if not from_spectrum:
+        if name in ("analysis", "adjoint_synthesis"):
             source, target = target, source
         batch, leading = as_batch(call, given, *source)
         shape = leading + target.shape

@@ -2,7 +2,9 @@
 
 import os
 import re
+import resource
 import shutil
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,7 @@ import llvm._enzyme
 import llvm._toolfiles
 from llvm._enzyme import Enzyme, find_enzyme, llvmlite_major
 from llvm._errors import EnzymeNotFoundError, EnzymeVersionError, ToolchainError
+from llvm._process import run_tool
 
 MAJOR = llvmlite_major()
 PLUGIN = f"LLVMEnzyme-{MAJOR}.so"
@@ -279,3 +282,10 @@ def test_environment_is_not_passed_on(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET_TOKEN", "hush")
     driver = a_driver(tmp_path / "driver", body=f"cat >/dev/null; {shutil.which('env')}")
     assert "hush" not in driver.run(SQUARE)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="memory is limited on Linux only")
+def test_a_tool_that_wants_all_the_memory_gets_no_more():
+    wait = "import sys; sys.stdin.read(); x = bytearray(1 << 31)"
+    with pytest.raises(ToolchainError, match="ran out of the memory that it is allowed"):
+        run_tool([sys.executable, "-c", wait], what="A program", timeout=60, memory=1 << 30)

@@ -1,0 +1,230 @@
+"""`VectorTransform`: winds and their derivatives as methods; the mathematics is in `vectors`."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._arguments import as_batch, check_out
+from ._ring_transform import Recipe, RingTransform, prepare
+from .grids import RingGrid
+
+
+class VectorTransform(RingTransform):
+    """Winds, gradients, divergence and vorticity on a grid of rings, and their adjoints.
+
+    Parameters
+    ----------
+    lmax, grid, mmax, dtype, threads, truncation, orders, aliasing
+        As for `Transform`.
+    radius : float
+        Of the sphere, in metres or what is wanted: lengths in the results are in it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Transform`, or a radius that is not positive.
+
+    Notes
+    -----
+    Vectors are (..., 2, *grid.shape): u towards the east, then v towards the north. Pairs of
+    coefficients are (..., 2, ncoef). Analysis is by the grid's quadrature, exact where that of
+    scalars of the same truncation is. The four maps themselves, `synthesis` and the others, take
+    (E, B) of spin 1 to (u, v).
+
+    Examples
+    --------
+    Solid-body rotation, u = cos φ: its vorticity is 2 sin φ on a sphere of radius 1.
+
+    >>> import numpy as np, sht
+    >>> t = sht.VectorTransform(10, sht.grids.FullGaussian.for_lmax(10))
+    >>> phi = np.deg2rad(t.grid.latitudes)
+    >>> vor, div = t.vorticity_divergence(np.stack([np.cos(phi), 0 * phi]))
+    >>> s = sht.Transform(10, t.grid)
+    >>> bool(np.allclose(s.synthesis(vor), 2 * np.sin(phi))), bool(np.allclose(div, 0))
+    (True, True)
+    """
+
+    radius: float
+
+    def __new__(
+        cls,
+        lmax: int,
+        grid: RingGrid,
+        mmax: int | None = None,
+        dtype: Any = "float64",
+        threads: int | None = None,
+        *,
+        radius: float = 1.0,
+        truncation: str = "triangular",
+        orders: Any = "all",
+        aliasing: str = "drop",
+    ) -> VectorTransform:
+        call = "sht.VectorTransform(lmax, grid, mmax, dtype, threads, radius=...)"
+        if not 0.0 < float(radius) < math.inf:
+            raise ValueError(
+                f"`{call}` needs a radius > 0. Got {radius!r}. The Earth's is 6.371e6 m."
+            )
+        recipe = Recipe(1, lmax, grid, mmax, dtype, threads, truncation, orders, aliasing)
+        return _with_radius(cls, call, recipe, float(radius))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _with_radius, (type(self), *self._made_by, self.radius)
+
+    # From coefficients to vectors
+
+    def winds(self, vordiv: ArrayLike, out: NDArray | None = None) -> NDArray:
+        """(u, v) from coefficients of (vorticity, divergence). Degree 0 has no effect.
+
+        Parameters
+        ----------
+        vordiv : (..., 2, ncoef) complex
+            In 1 / time.
+        out : (..., 2, *grid.shape) float, optional
+            Where to write the result.
+
+        Returns
+        -------
+        (..., 2, *grid.shape) float
+            In lengths / time.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Wrong dtype, shape, or `out`; nothing has been written then.
+        """
+        return self._spread("winds(vordiv)", "synthesis", vordiv, self._by_root, out)
+
+    def potential_winds(self, potentials: ArrayLike, out: NDArray | None = None) -> NDArray:
+        """(u, v) from coefficients of (stream function, velocity potential); see `winds`."""
+        call = "potential_winds(potentials)"
+        return self._spread(call, "synthesis", potentials, -self._root, out)
+
+    def gradient(self, a: ArrayLike, out: NDArray | None = None) -> NDArray:
+        """The gradient, towards east and north, from coefficients (..., ncoef) of a scalar."""
+        return self._spread("gradient(a)", "synthesis", a, -self._root, out, alone=1)
+
+    # From vectors to coefficients
+
+    def vorticity_divergence(self, uv: ArrayLike, out: NDArray | None = None) -> NDArray:
+        """Coefficients (..., 2, ncoef) of (vorticity, divergence) from (u, v); undoes `winds`."""
+        return self._gather("vorticity_divergence(uv)", "analysis", uv, self._root, out)
+
+    def potentials(self, uv: ArrayLike, out: NDArray | None = None) -> NDArray:
+        """Coefficients of (stream function, velocity potential) from (u, v), 0 for degree 0."""
+        return self._gather("potentials(uv)", "analysis", uv, -self._by_root, out)
+
+    def curl(self, uv: ArrayLike, out: NDArray | None = None) -> NDArray:
+        """Coefficients (..., ncoef) of the vorticity of (u, v)."""
+        return self._gather("curl(uv)", "analysis", uv, self._root, out, alone=0)
+
+    def divergence(self, uv: ArrayLike, out: NDArray | None = None) -> NDArray:
+        """Coefficients (..., ncoef) of the divergence of (u, v)."""
+        return self._gather("divergence(uv)", "analysis", uv, self._root, out, alone=1)
+
+    # The transposes, with respect to Re Σ conj(x) y: from a cotangent of what each returns
+
+    def adjoint_winds(self, uv: ArrayLike, out: NDArray | None = None) -> NDArray:
+        """The transpose of `winds`."""
+        return self._gather("adjoint_winds(uv)", "adjoint_synthesis", uv, self._by_root, out)
+
+    def adjoint_potential_winds(self, uv: ArrayLike, out: NDArray | None = None) -> NDArray:
+        """The transpose of `potential_winds`."""
+        call = "adjoint_potential_winds(uv)"
+        return self._gather(call, "adjoint_synthesis", uv, -self._root, out)
+
+    def adjoint_gradient(self, uv: ArrayLike, out: NDArray | None = None) -> NDArray:
+        """The transpose of `gradient`."""
+        call = "adjoint_gradient(uv)"
+        return self._gather(call, "adjoint_synthesis", uv, -self._root, out, alone=1)
+
+    def adjoint_vorticity_divergence(
+        self, vordiv: ArrayLike, out: NDArray | None = None
+    ) -> NDArray:
+        """The transpose of `vorticity_divergence`."""
+        call = "adjoint_vorticity_divergence(vordiv)"
+        return self._spread(call, "adjoint_analysis", vordiv, self._root, out)
+
+    def adjoint_potentials(self, potentials: ArrayLike, out: NDArray | None = None) -> NDArray:
+        """The transpose of `potentials`."""
+        call = "adjoint_potentials(potentials)"
+        return self._spread(call, "adjoint_analysis", potentials, -self._by_root, out)
+
+    def adjoint_curl(self, a: ArrayLike, out: NDArray | None = None) -> NDArray:
+        """The transpose of `curl`."""
+        return self._spread("adjoint_curl(a)", "adjoint_analysis", a, self._root, out, alone=0)
+
+    def adjoint_divergence(self, a: ArrayLike, out: NDArray | None = None) -> NDArray:
+        """The transpose of `divergence`."""
+        return self._spread(
+            "adjoint_divergence(a)", "adjoint_analysis", a, self._root, out, alone=1
+        )
+
+    @functools.cached_property
+    def _root(self) -> NDArray:
+        """sqrt(l(l+1))/R, with the signs of vorticity and divergence as functions of (E, B)."""
+        degrees = self.degrees
+        return _SIGNS * (np.sqrt(degrees * (degrees + 1.0)) / self.radius)
+
+    @functools.cached_property
+    def _by_root(self) -> NDArray:
+        """R/sqrt(l(l+1)), 0 for degree 0, with the signs of (E, B) as functions of those two."""
+        degrees = np.maximum(self.degrees, 1)
+        return _SIGNS * np.where(
+            self.degrees > 0, self.radius / np.sqrt(degrees * (degrees + 1.0)), 0.0
+        )
+
+    def _spread(
+        self,
+        call: str,
+        name: str,
+        given: ArrayLike,
+        factors: NDArray,
+        out: NDArray | None,
+        alone: int | None = None,
+    ) -> NDArray:
+        """Scale coefficients, a pair or one `alone` with nothing beside it, then to the grid."""
+        shape, dtype = self.coefficients
+        whole = f"sht.VectorTransform.{call}"
+        batch, leading = as_batch(whole, given, shape if alone is None else shape[1:], dtype)
+        pair = np.zeros((len(batch), *shape), dtype)
+        if alone is None:
+            np.multiply(batch, factors, out=pair)
+        else:
+            np.multiply(batch, factors[alone], out=pair[:, alone])
+        return self._map(call, name, pair.reshape(*leading, *shape), out)
+
+    def _gather(
+        self,
+        call: str,
+        name: str,
+        uv: ArrayLike,
+        factors: NDArray,
+        out: NDArray | None,
+        alone: int | None = None,
+    ) -> NDArray:
+        """From the grid to a pair of coefficients, scaled, or one of the two `alone`."""
+        if alone is None:
+            result = self._map(call, name, uv, out)
+            result *= factors
+            return result
+        result = self._map(call, name, uv, None)[..., alone, :]
+        result = (result * factors[alone]).astype(self.coefficients.dtype)
+        if out is None:
+            return result
+        check_out(f"sht.VectorTransform.{call}", out, result.shape, result.dtype, np.asarray(uv))
+        out[...] = result
+        return out
+
+
+_SIGNS = np.array([[-1.0], [1.0]])
+
+
+def _with_radius(cls: Any, call: str, recipe: Recipe, radius: float) -> Any:
+    t = prepare(cls, call, recipe)
+    t.radius = radius
+    return t
