@@ -2,7 +2,9 @@
 
 from . import grids as grids
 from . import layouts as layouts
+from . import operators as operators
 from . import reference as reference
+from . import vectors as vectors
 from ._describe import describe as describe
 from ._kernels import Scratch as Scratch
 from ._kernels import analysis_into as analysis_into
@@ -16,6 +18,7 @@ from ._spectrum import pack as pack
 from ._spectrum import unpack as unpack
 from ._spin_transform import SpinTransform as SpinTransform
 from ._transform import Transform as Transform
+from ._vector_transform import VectorTransform as VectorTransform
 from .filters import exponential_response as exponential_response
 from .filters import exponential_response_into as exponential_response_into
 from .filters import filter_degrees as filter_degrees
@@ -34,6 +37,10 @@ from .interpolation import regrid_bilinear as regrid_bilinear
 from .interpolation import regrid_spectral as regrid_spectral
 from .layouts import truncate as truncate
 from .layouts import truncate_into as truncate_into
+from .rotation import adjoint_rotate as adjoint_rotate
+from .rotation import euler_angles as euler_angles
+from .rotation import rotate as rotate
+from .rotation import rotate_into as rotate_into
 from .spectra import cross_spectrum as cross_spectrum
 from .spectra import cross_spectrum_into as cross_spectrum_into
 from .spectra import power_spectrum as power_spectrum
