@@ -10,4 +10,5 @@ from ._rules import AllocationRule as AllocationRule
 from ._rules import CustomRule as CustomRule
 from ._rules import Inactive as Inactive
 from ._rules import LinearRule as LinearRule
+from ._rules import RecomputedRule as RecomputedRule
 from ._rules import Rule as Rule

@@ -18,7 +18,7 @@ def register(rule: Rule | Inactive | AllocationRule) -> Any:
 
     Parameters
     ----------
-    rule : LinearRule, CustomRule, Inactive or AllocationRule
+    rule : LinearRule, CustomRule, RecomputedRule, Inactive or AllocationRule
 
     Returns
     -------
@@ -53,8 +53,8 @@ def register(rule: Rule | Inactive | AllocationRule) -> Any:
             _symbols[rule.symbol] = rule
             return rule.symbol
     raise TypeError(
-        f"`enzyme_rules.register(rule)` needs a LinearRule, CustomRule, Inactive or "
-        f"AllocationRule. Got {type(rule).__name__}."
+        f"`enzyme_rules.register(rule)` needs a LinearRule, CustomRule, RecomputedRule, "
+        f"Inactive or AllocationRule. Got {type(rule).__name__}."
     )
 
 

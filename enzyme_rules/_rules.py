@@ -173,6 +173,68 @@ class CustomRule(Rule):
 
 
 @dataclass(frozen=True)
+class RecomputedRule(Rule):
+    """Enzyme derives the function alone, and nothing is kept of it: a checkpoint.
+
+    The forward pass only runs it. The reverse pass runs it again, from its inputs, and then
+    backwards: what that must remember lives no longer than this one call. For the body of a long
+    loop, whose tape would not fit into memory; `jax.checkpoint` does the same.
+
+    Parameters
+    ----------
+    function : njit function
+        Called with arrays, integers and tuples of these; returns nothing.
+    outputs : tuple of int
+        The arrays that it overwrites, or adds to. Its other results must not depend on what they
+        hold before. By our naming convention a kernel takes its output first.
+    scratch : tuple of int
+        Arguments that it uses as work space: what they hold between calls is of no consequence.
+    constants : tuple of int
+        Arguments that never vary: no derivative by them is computed. A gradient that varies one is
+        an error when it is called.
+
+    Notes
+    -----
+    All other arguments are inputs. They, and the constants, must hold the same in the reverse pass
+    as in the forward pass. A checksum of each call sees to it: inputs that have been overwritten
+    are an error, not a wrong gradient. Pass views of what is read, since all that is passed is
+    summed.
+
+    The derivative by every input is computed, even by one that does not vary.
+
+    Examples
+    --------
+    >>> import numba, numpy as np
+    >>> from enzyme_rules import register
+    >>> @numba.njit
+    ... def orbit_into(y, x, n):
+    ...     for i in range(x.size):
+    ...         value = x[i]
+    ...         for _ in range(n):
+    ...             value = 3.7 * value * (1.0 - value)
+    ...         y[i] = value
+    >>> _ = register(RecomputedRule(orbit_into))
+    """
+
+    outputs: tuple[int, ...] = (0,)
+    scratch: tuple[int, ...] = ()
+    constants: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        named = (*self.outputs, *self.scratch, *self.constants)
+        if not self.outputs or len(set(named)) < len(named):
+            raise ValueError(
+                f"`RecomputedRule({self.name}, outputs, scratch, constants)` needs at least one "
+                f"output, and each argument in one of the three at most. Got {self.outputs}, "
+                f"{self.scratch}, {self.constants}. What is in none of them is an input."
+            )
+
+    def access(self, argument: int) -> str:
+        return "" if argument in (*self.outputs, *self.scratch) else "readonly"
+
+
+@dataclass(frozen=True)
 class Inactive:
     """No derivative passes through the C function `symbol`: it prints, counts, or takes the time.
 

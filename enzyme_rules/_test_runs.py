@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ._rules import RecomputedRule
 from ._test_memory import Guarded
 from ._test_trial import Arrays, RuleError, Shadows
 
@@ -20,13 +21,13 @@ class Runs:
 
     Parameters
     ----------
-    rule : LinearRule or CustomRule
+    rule : LinearRule, CustomRule or RecomputedRule
     arguments : tuple
         Models of the arguments.
     varying : collection of int
         Positions of those that vary.
     in_loop : bool
-        Whether the function is called twice, each time followed by a change of what varies.
+        Whether the function is called twice, each time followed by a change of what may change.
     derive : callable
         Compiles a derivative: see `testing`.
     """
@@ -43,7 +44,9 @@ class Runs:
         self._arguments = arguments
         self._varying = varying
         self._times = 2 if in_loop else 1
-        self._shrunk = [p for p in varying if in_loop and isinstance(arguments[p], np.ndarray)]
+        # The inputs of a recomputed function must stay as they are.
+        free = rule.outputs if isinstance(rule, RecomputedRule) else varying
+        self._shrunk = [p for p in free if in_loop and isinstance(arguments[p], np.ndarray)]
         self._derive = derive
         self._derivatives: dict[str, Any] = {}
         found = arrays_in(list(inspect.signature(rule.function.py_func).parameters), arguments)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ._registry import find_rule
-from ._rules import LinearRule
+from ._rules import LinearRule, RecomputedRule
 from ._test_exact import (
     check_accumulation,
     check_cleared,
@@ -49,19 +49,20 @@ def test_rule(
     tangent              forward sets tangents of what is written; a linear function maps them
     dot test             ⟨ȳ, J ẋ⟩ by forward mode is ⟨Jᵀ ȳ, ẋ⟩ by reverse mode
     activity             the same where the shadow of any of the arrays is that array
-    loop                 the same in a loop that changes every array between two calls
+    loop                 the same in a loop that changes every array between two calls; for a
+                         `RecomputedRule`, whose inputs must stay, its outputs only
     central differences  forward mode against the function itself
     ===================  ========================================================================
 
     Parameters
     ----------
     function : njit function
-        With a registered `LinearRule` or `CustomRule`.
+        With a registered `LinearRule`, `CustomRule` or `RecomputedRule`.
     *arguments
         Example arguments: finite results, nothing near the edge of a domain. They are copied.
     constants : collection of int
-        Positions of arrays and tuples that never vary. Those that a `LinearRule` calls constant,
-        and integers, need not be named.
+        Positions of arrays and tuples that never vary. Those that the rule calls constant or
+        scratch, and integers, need not be named.
     tolerance : float, optional
         Of relative errors. 64 times the eps of the coarsest dtype that varies, if not given.
     seed : int
@@ -151,9 +152,12 @@ def _trial(
             f"`test_rule({name}, ...)` needs an example of each of {', '.join(parameters)}. "
             f"Got {len(arguments)} arguments."
         )
-    linear = isinstance(rule, LinearRule)
+    linear, recomputed = isinstance(rule, LinearRule), isinstance(rule, RecomputedRule)
+    scratch = rule.scratch if linear or recomputed else ()
     if linear:
         constants = {i for i in range(len(arguments)) if i not in (rule.output, rule.input)}
+    if recomputed:
+        constants = {*constants, *rule.constants, *scratch}
     found = arrays_in(parameters, arguments)
     positions = [place for place, _, _ in found]
     varies = [place not in constants and array.dtype.kind in "fc" for place, _, array in found]
@@ -168,7 +172,7 @@ def _trial(
 
     def ways(in_loop: bool) -> Ways:
         runs = Runs(rule, arguments, varying, in_loop, _derive)
-        has_forward = linear or rule.forward is not None
+        has_forward = linear or recomputed or rule.forward is not None
         return Ways(runs.plain, runs.reverse, runs.forward if has_forward else None)
 
     return Trial(
@@ -176,7 +180,7 @@ def _trial(
         labels=[label for _, label, _ in found],
         values=values,
         varies=varies,
-        scratch={k for k, place in enumerate(positions) if linear and place in rule.scratch},
+        scratch={k for k, place in enumerate(positions) if place in scratch},
         own={
             k
             for k, place in enumerate(positions)

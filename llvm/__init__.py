@@ -16,6 +16,7 @@ from ._errors import EnzymeVersionError as EnzymeVersionError
 from ._errors import NoDerivativeError as NoDerivativeError
 from ._errors import ToolchainError as ToolchainError
 from ._errors import UnsupportedTypeError as UnsupportedTypeError
+from ._hvp import hvp as hvp
 from ._transforms import Gradient as Gradient
 from ._transforms import grad as grad
 from ._transforms import jvp as jvp

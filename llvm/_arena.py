@@ -8,6 +8,10 @@ frees what is left: after an exception too.
 A block begins on 64 bytes, because vectors that lie across two cache lines cost twice. In front of
 it are four words: its neighbours in the ring, the address that malloc gave, and its size. A thread
 finds its ring by a key of pthreads.
+
+Large blocks are not given back to the system at once: a few stay for the next call, which will want
+the same sizes. Fresh pages cost more than what is computed in them (a gradient at T255 took 14 ms
+instead of 5).
 """
 
 from __future__ import annotations
@@ -15,12 +19,16 @@ from __future__ import annotations
 import ctypes
 import functools
 import re
+from typing import Any
 
 import llvmlite.binding as llvm
 
 from ._differentiate import ENTRY
 
 _KEY = "enzyme_sht_arena"
+_KEPT = "enzyme_sht_kept_blocks"
+_SLOTS = 16
+_LARGE, _TOO_LARGE = 1 << 16, 1 << 26  # bytes; smaller ones malloc keeps itself
 _OURS = {
     "malloc": "arena_allocate",
     "calloc": "arena_zeros",
@@ -43,19 +51,23 @@ def with_arena(ir: str) -> str:
 
 @functools.cache
 def provide_key() -> None:
-    """Make the key under which each thread keeps its ring, and tell LLVM where it is."""
+    """Make the key of the rings and the slots for spare blocks, and tell LLVM where they are."""
     process = ctypes.CDLL(None)
     key = ctypes.c_size_t(0)  # pthread_key_t is an unsigned int on Linux, a long on macOS
     if process.pthread_key_create(ctypes.byref(key), None) != 0:
         raise MemoryError("no key left for the memory of compiled derivatives")
     _kept.append(key)
     llvm.add_symbol(_KEY, ctypes.addressof(key))
+    slots = (ctypes.c_void_p * _SLOTS)()
+    _kept.append(slots)
+    llvm.add_symbol(_KEPT, ctypes.addressof(slots))
 
 
-_kept: list[ctypes.c_size_t] = []
+_kept: list[Any] = []
 
 _RUNTIME = f"""
 @{_KEY} = external global i64
+@{_KEPT} = external global [{_SLOTS} x ptr]
 declare i64 @arena_entry(ptr)
 declare ptr @malloc(i64)
 declare ptr @realloc(ptr, i64)
@@ -141,10 +153,73 @@ define void @arena_unlink(ptr %header) {{
   ret void
 }}
 
+; Blocks of the system's, or spare ones of just that size. A spare block holds its size.
+define ptr @arena_malloc(i64 %total) noinline {{
+  %large = icmp uge i64 %total, {_LARGE}
+  br i1 %large, label %look, label %fresh
+look:
+  %k = phi i64 [0, %0], [%after, %next]
+  %slot = getelementptr ptr, ptr @{_KEPT}, i64 %k
+  %spare = atomicrmw xchg ptr %slot, ptr null acq_rel
+  %empty = icmp eq ptr %spare, null
+  br i1 %empty, label %next, label %compare
+compare:
+  %size = load i64, ptr %spare
+  %fits = icmp eq i64 %size, %total
+  br i1 %fits, label %found, label %put_back
+put_back:
+  %displaced = atomicrmw xchg ptr %slot, ptr %spare acq_rel
+  call void @free(ptr %displaced)
+  br label %next
+next:
+  %after = add i64 %k, 1
+  %end = icmp eq i64 %after, {_SLOTS}
+  br i1 %end, label %fresh, label %look
+found:
+  ret ptr %spare
+fresh:
+  %raw = call ptr @malloc(i64 %total)
+  ret ptr %raw
+}}
+
+define void @arena_free(ptr %raw, i64 %total) noinline {{
+  %above = icmp uge i64 %total, {_LARGE}
+  %below = icmp ule i64 %total, {_TOO_LARGE}
+  %keep = and i1 %above, %below
+  br i1 %keep, label %start, label %give_back
+start:
+  store i64 %total, ptr %raw
+  br label %look
+look:
+  %k = phi i64 [0, %start], [%after, %next]
+  %slot = getelementptr ptr, ptr @{_KEPT}, i64 %k
+  %pair = cmpxchg ptr %slot, ptr null, ptr %raw acq_rel monotonic
+  %done = extractvalue {{ptr, i1}} %pair, 1
+  br i1 %done, label %kept, label %next
+next:
+  %after = add i64 %k, 1
+  %full = icmp eq i64 %after, {_SLOTS}
+  br i1 %full, label %replace, label %look
+replace:
+  ; Any of them, by the address: sizes that nobody asks for any more make room.
+  %address = ptrtoint ptr %raw to i64
+  %page = lshr i64 %address, 12
+  %any = urem i64 %page, {_SLOTS}
+  %place = getelementptr ptr, ptr @{_KEPT}, i64 %any
+  %old = atomicrmw xchg ptr %place, ptr %raw acq_rel
+  call void @free(ptr %old)
+  ret void
+give_back:
+  call void @free(ptr %raw)
+  ret void
+kept:
+  ret void
+}}
+
 define noalias ptr @arena_allocate(i64 %size) noinline nounwind willreturn allocsize(0)
 allockind("alloc,uninitialized") "alloc-family"="arena" memory(inaccessiblemem: readwrite) {{
   %total = add i64 %size, 95
-  %raw = call ptr @malloc(i64 %total)
+  %raw = call ptr @arena_malloc(i64 %total)
   %failed = icmp eq ptr %raw, null
   br i1 %failed, label %none, label %link
 link:
@@ -216,7 +291,10 @@ some:
   call void @arena_unlink(ptr %header)
   %place = getelementptr ptr, ptr %header, i64 2
   %raw = load ptr, ptr %place
-  call void @free(ptr %raw)
+  %length = getelementptr i64, ptr %header, i64 3
+  %size = load i64, ptr %length
+  %total = add i64 %size, 95
+  call void @arena_free(ptr %raw, i64 %total)
   br label %end
 end:
   ret void

@@ -107,7 +107,7 @@ def linear_transpose(function: Any, *activities: Const | Duplicated) -> None:
 def _autodiff(
     name: str, mode: Mode, function: Any, activities: tuple[Any, ...], *, skip_primal: bool
 ) -> Any:
-    if not isinstance(mode, Mode):
+    if mode not in (Forward, Reverse):
         raise TypeError(f"`{name}` needs `mode` to be Forward or Reverse. Got {mode!r}.")
     function = require_njit(name, function)
     for position, activity in enumerate(activities):

@@ -10,12 +10,12 @@ from numba.core import types
 from ._abi import POINTER
 from ._errors import AutodiffError
 from ._lower import compile_raw, link
-from ._rule_calls import RuledCall
+from ._rule_calls import RuledCall, always_shadowed
 from ._rule_shims import VOID, Shims, types_with_shadows
 
 
-def custom_rule(call: RuledCall) -> str:
-    """The module that registers a `CustomRule`."""
+def custom_rule(call: RuledCall, twice: bool = False) -> str:
+    """The module that registers a `CustomRule`; `twice` as for `prepare`."""
     rule = call.rule
     shadowed = types_with_shadows(call.argument_types)
     augmented = compile_raw(rule.augmented_primal, shadowed)
@@ -24,6 +24,8 @@ def custom_rule(call: RuledCall) -> str:
     shim = Shims(call, module)
     tape_type = _tape_type(rule, augmented.signature.return_type)
     builder, primal, shadow = shim.start("augmented", POINTER)
+    if twice:
+        shim.state_types(builder, primal, shadow)
     tape, failed = shim.call_numba(builder, augmented, primal, shadow)
     if tape_type is not None:
         builder.ret(shim.keep_tape(builder, context, tape_type, tape, failed))
@@ -33,6 +35,8 @@ def custom_rule(call: RuledCall) -> str:
     keeps = tape_type is not None
     reverse = compile_raw(rule.reverse, (*shadowed, tape_type) if keeps else shadowed)
     builder, primal, shadow = shim.start("reverse", VOID, tape=True)
+    if twice:
+        shim.state_types(builder, primal, shadow)
     if keeps:
         record = builder.function.args[-1]
         # There is none where `augmented_primal` has raised: the result is discarded.
@@ -54,7 +58,9 @@ def custom_rule(call: RuledCall) -> str:
         builder.ret_void()
         compiled.append(forward)
     shim.register(forward=rule.forward is not None)
-    return link(compiled, [module])
+    text = link(compiled, [module])
+    # Differentiated once more, the calls in it are calls of their rules' own `forward`.
+    return always_shadowed(text) if twice else text
 
 
 def _tape_type(rule: Any, returned: types.Type) -> types.Array | None:

@@ -6,12 +6,15 @@ import re
 
 from ._errors import AutodiffError, NoDerivativeError, ToolchainError
 from ._prepare import Prepared
+from ._rule_calls import PREFIX
 
 _NO_DERIVATIVE = re.compile(
     r"No (?:augmented forward pass|reverse pass|forward(?: mode)? derivative|derivative)s? found "
     r"for ([\w.$]+)"
 )
 _IN_FUNCTION = re.compile(r"in function (\S+)")
+_ERROR_IN = re.compile(r"error: [^\n]*in function (\S+)")  # there may be warnings before it
+_IN_RULE = re.compile(rf"{PREFIX}(\w+)_[0-9a-f]{{12}}_(augmented|reverse)")
 _REASON = re.compile(r"error: .*?Enzyme: (.*)")
 # What comes after the first of these in a message is a dump of LLVM values.
 _DUMP = re.compile(r"\s*(?:%[\w.\"]|<analysis>|\bphi\b|at context|[{;]).*", re.DOTALL)
@@ -45,11 +48,11 @@ def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffE
     error : ToolchainError
         Becomes the cause of the new one, with all that Enzyme said in its `stderr`.
     prepared : Prepared
-    mode : {"forward", "reverse"}
+    mode : {"forward", "reverse", "forward-over-reverse"}
     """
     name = prepared.lowered.name
     text = error.stderr
-    place = _IN_FUNCTION.search(text)
+    place = _ERROR_IN.search(text) or _IN_FUNCTION.search(text)
     where = f"`{name}`"
     if place and (inner := readable(place[1])) and not inner.endswith(f".{name}"):
         where += f" (in `{inner}`)"
@@ -57,6 +60,17 @@ def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffE
     found = _NO_DERIVATIVE.search(text)
     if found or deadly:
         symbol = found[1] if found else str(deadly)
+        if place and (rule := _IN_RULE.search(place[1])) and mode == "forward-over-reverse":
+            part = {"augmented": "augmented_primal"}.get(rule[2], rule[2])
+            return NoDerivativeError(
+                f"Enzyme has no derivative for `{symbol}`, called from `{part}` in the rule of "
+                f"`{rule[1]}`, on the way to `{name}`: a Hessian-vector product differentiates "
+                f"this function of the rule once more, forwards. Call an @njit function there "
+                f"that has a rule with `forward`.",
+                stage="differentiate",
+                function=name,
+                symbol=symbol,
+            )
         return NoDerivativeError(
             f"Enzyme has no derivative for `{symbol}`{_written_as(symbol)}, called from {where}, "
             f"{mode} mode. Register one for the @njit function that calls it: "
@@ -74,6 +88,11 @@ def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffE
         why = (
             "it reads a global variable that holds an address, as a call of a ctypes function "
             "does. Name that function, `enzyme_rules.c_function(...)`, and give its caller a rule"
+        )
+    elif "cannot handle unknown binary operator" in text and mode == "forward-over-reverse":
+        why = (
+            "it takes an integer that the reverse pass keeps for a number that may vary, as with "
+            "slices that have a step, `x[::2]`, in a loop. Write a loop over their indices"
         )
     elif "Cannot deduce type" in text or "Illegal updateAnalysis" in text:
         why = (

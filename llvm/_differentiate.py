@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ._diagnostics import translate
@@ -12,10 +13,12 @@ from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
 from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
 from ._prepare import Prepared
-from ._rule_calls import always_shadowed
+from ._rule_calls import PREFIX, always_shadowed, revealed
 
 ENTRY = "entry"
 ERRORS = "rule_errors"
+_DUP, _CONST = "enzyme_dup", "enzyme_const"
+_RUNTIME_ACTIVITY = "enzyme_runtime_activity"
 
 # Exceptions inside rules. Linked in after Enzyme, which takes the function for inactive.
 ERROR_COUNTER = f"""
@@ -33,6 +36,15 @@ class Mode(enum.Enum):
     PRIMAL = "primal"
     FORWARD = "forward"
     REVERSE = "reverse"
+    FORWARD_OVER_REVERSE = "forward-over-reverse"
+
+    @property
+    def shadows(self) -> int:
+        """How many shadows what varies has.
+
+        Forwards over reverse these are three: the tangent, the cotangent, the cotangent's tangent.
+        """
+        return {Mode.PRIMAL: 0, Mode.FORWARD_OVER_REVERSE: 3}.get(self, 1)
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
         result = find_enzyme().run(module, request.flags)
     except ToolchainError as error:
         raise translate(error, prepared, request.mode.value) from error
-    return Differentiated(prepared, request, result)
+    return Differentiated(prepared, request, revealed(result))
 
 
 def _refuse_recursion(prepared: Prepared) -> None:
@@ -125,59 +137,79 @@ def inlined(ir: str) -> str:
     is lost without a word. Without runtime activity such a call can end in a failed assertion of
     Enzyme's, where the function calls one with a rule.
     """
-    return _DEFINITION.sub(r"\1 alwaysinline \2", ir)
+    groups = re.findall(r"^attributes (#\d+) = {[^\n]*\bnoinline\b", ir, re.M)
+
+    def marked(found: re.Match[str]) -> str:
+        # What our own rules keep out of line stays there.
+        kept = f"@{PREFIX}" in found[1] and not set(groups).isdisjoint(found[2].split())
+        return found[0] if kept else f"{found[1]} alwaysinline {found[2]}"
+
+    return _DEFINITION.sub(marked, ir)
+
+
+Parameter = tuple[str, bool]
+"""The type of an LLVM parameter, ``ptr`` or ``i64``, and whether it varies."""
 
 
 def _derivative(prepared: Prepared, request: Request) -> str:
-    """``void @derivative(ptr status, [ptr value, ptr dvalue,] (leaf[, shadow])…)``."""
-    parameters, arguments = ["ptr noalias %status"], ["i32 %const, ptr %status"]
+    """``void @derivative(ptr status, [ptr value, its shadows,] (leaf[, its shadows])…)``."""
+    of_primal: list[Parameter] = [("ptr", False)]
     if prepared.lowered.returns_value:
-        parameters += ["ptr noalias %value", "ptr noalias %dvalue"]
-        arguments += ["i32 %dup, ptr %value, ptr %dvalue"]
-    for i, (leaf, varies) in enumerate(zip(prepared.lowered.leaves, request.varying, strict=True)):
-        if leaf.is_pointer:
-            parameters.append(f"ptr noalias %a{i}")
-            if varies:
-                parameters.append(f"ptr noalias %d{i}")
-                arguments.append(f"i32 %dup, ptr %a{i}, ptr %d{i}")
-            else:
-                arguments.append(f"i32 %const, ptr %a{i}")
-        else:
-            parameters.append(f"i64 %a{i}")
-            arguments.append(f"i32 %const, i64 %a{i}")
+        of_primal.append(("ptr", True))
+    for leaf, varies in zip(prepared.lowered.leaves, request.varying, strict=True):
+        of_primal.append(("ptr" if leaf.is_pointer else "i64", varies))
+    markers = [_DUP, _CONST]
     if request.runtime_activity:
-        arguments.insert(0, "i32 %runtime_activity")
-    name = "__enzyme_autodiff" if request.mode is Mode.REVERSE else "__enzyme_fwddiff"
-    markers = ("dup", "const", "runtime_activity")
+        markers.append(_RUNTIME_ACTIVITY)
     # The module may know them already, from rules that call Enzyme themselves.
-    known = prepared.ir
-    globals_ = [
-        f"@enzyme_{m} = external global i32"
-        for m in markers
-        if f"@enzyme_{m} = external global i32" not in known
+    globals_ = [f"@{m} = external global i32" for m in markers]
+    lines = ["", *[line for line in globals_ if line not in prepared.ir]]
+    if request.mode is Mode.FORWARD_OVER_REVERSE:
+        # A tangent of all that the gradient takes, its shadows among them.
+        lines += _call_of_enzyme("gradient", Mode.REVERSE, PRIMAL, of_primal, markers)
+        of_gradient = _with_shadows(of_primal)
+        lines += _call_of_enzyme("derivative", Mode.FORWARD, "gradient", of_gradient, markers)
+    else:
+        lines += _call_of_enzyme("derivative", request.mode, PRIMAL, of_primal, markers)
+    return "\n".join([*lines, ""])
+
+
+def _with_shadows(parameters: Sequence[Parameter]) -> list[Parameter]:
+    return [p for p in parameters for _ in range(1 + p[1])]
+
+
+def _call_of_enzyme(
+    name: str, mode: Mode, callee: str, parameters: Sequence[Parameter], markers: Sequence[str]
+) -> list[str]:
+    """A function of the parameters, each followed by its shadow if it varies."""
+    declared: list[str] = []
+    arguments = [f"ptr @{callee}"]
+    if _RUNTIME_ACTIVITY in markers:
+        arguments.append(f"i32 %{_RUNTIME_ACTIVITY}")
+    for i, (kind, varies) in enumerate(parameters):
+        declared.append(f"{kind} noalias %p{i}" if kind == "ptr" else f"{kind} %p{i}")
+        if varies:
+            declared.append(f"{kind} noalias %s{i}")
+            arguments.append(f"i32 %{_DUP}, {kind} %p{i}, {kind} %s{i}")
+        else:
+            arguments.append(f"i32 %{_CONST}, {kind} %p{i}")
+    enzyme = f"__enzyme_{'autodiff' if mode is Mode.REVERSE else 'fwddiff'}_{name}"
+    return [
+        f"declare void @{enzyme}(...)",
+        f"define void @{name}({', '.join(declared)}) noinline {{",
+        *[f"  %{m} = load i32, ptr @{m}" for m in markers],
+        f"  call void (...) @{enzyme}({', '.join(arguments)})",
+        "  ret void",
+        "}",
     ]
-    loads = [f"  %{m} = load i32, ptr @enzyme_{m}" for m in markers]
-    return "\n".join(
-        [
-            "",
-            *globals_,
-            f"declare void @{name}_derivative(...)",
-            f"define void @derivative({', '.join(parameters)}) noinline {{",
-            *loads,
-            f"  call void (...) @{name}_derivative(ptr @{PRIMAL}, {', '.join(arguments)})",
-            "  ret void",
-            "}",
-            "",
-        ]
-    )
 
 
 def _function_itself(prepared: Prepared) -> str:
     """As `_derivative`, with nothing to derive."""
     parameters, arguments = ["ptr noalias %status"], ["ptr %status"]
     if prepared.lowered.returns_value:
-        parameters += ["ptr noalias %value", "ptr noalias %dvalue"]
-        arguments += ["ptr %value"]
+        parameters.append("ptr noalias %value")
+        arguments.append("ptr %value")
     for i, leaf in enumerate(prepared.lowered.leaves):
         parameters.append(f"ptr noalias %a{i}" if leaf.is_pointer else f"i64 %a{i}")
         arguments.append(f"ptr %a{i}" if leaf.is_pointer else f"i64 %a{i}")
@@ -209,19 +241,16 @@ def _entry(prepared: Prepared, request: Request) -> str:
         arguments.append(f"ptr %{name}")
         position += words
 
+    shadows = request.mode.shadows
     if prepared.lowered.returns_value:
-        place("value", 1)
-        place("dvalue", 1)
+        for k in range(1 + shadows):
+            place(f"value{k}", 1)
     for i, (leaf, varies) in enumerate(zip(prepared.lowered.leaves, request.varying, strict=True)):
-        if leaf.kind == "scalar":
-            words = scalar_slots(leaf.dtype.bitwidth)
-            place(f"a{i}", words)
-            if varies:
-                place(f"d{i}", words)
-        else:
-            load("ptr" if leaf.is_pointer else "i64", f"a{i}")
-            if varies:
-                load("ptr", f"d{i}")
+        for k in range(1 + shadows * varies):
+            if leaf.kind == "scalar":
+                place(f"a{i}.{k}", scalar_slots(leaf.dtype.bitwidth))
+            else:
+                load("ptr" if leaf.is_pointer else "i64", f"a{i}.{k}")
     return "\n".join(
         [
             f"@{ERRORS} = external global i64",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import njit
+from numba.core import types
 
 from enzyme_rules import LinearRule
 
-from ._abi import POINTER
+from ._abi import POINTER, leaves
 from ._effects import body_mixes_pointers
 from ._errors import AutodiffError
+from ._flat import items
 from ._lower import compile_raw, count_error, flat_function, link
 from ._rule_calls import (
     TRANSPOSE,
@@ -23,6 +26,14 @@ from ._rule_calls import (
     without_primal,
 )
 from ._rule_shims import VOID, Shims
+from ._rule_tangents import PULLBACK, call_shadowed, linear_pullback_forward, register_pullback
+
+
+@njit(error_model="numpy")
+def _require_zeros(array: Any) -> None:
+    for value in array.flat:
+        if value != 0:
+            raise ValueError
 
 
 @njit(error_model="numpy")
@@ -30,9 +41,11 @@ def _clear(array: Any) -> None:
     array[...] = 0
 
 
-def linear_rule(call: RuledCall) -> str:
-    """The module that registers a `LinearRule`."""
+def linear_rule(call: RuledCall, twice: bool = False) -> str:
+    """The module that registers a `LinearRule`; `twice` as for `prepare`."""
     rule, argument_types = call.rule, call.argument_types
+    # Without values it stands in a body whose derivative is linear: that of nothing again.
+    twice = twice and not call.skip_primal
     compiled, modules, derived = [], [], []
     mixes = False
     clear = f"{call.symbol}_clear"
@@ -48,8 +61,32 @@ def linear_rule(call: RuledCall) -> str:
     else:
         copy, mixes = _derivable_copy(call)
         derived.append(copy)
-    modules.append(_linear_module(call, compiled[0].target_context, mixes))
+    for ty in {ty for _, ty in _constants(call)}:
+        compiled.append(compile_raw(_require_zeros, (ty,)))
+        name = f"{call.symbol}_{_zeros(ty)}"
+        modules.append(flat_function(compiled[-1], name, (ty,), keep_value=False))
+    modules.append(_linear_module(call, compiled[0].target_context, mixes, twice))
     return link(compiled, [*derived, *modules])
+
+
+def _constants(call: RuledCall) -> list[tuple[int, types.Array]]:
+    """First leaf and type of each floating-point array that is no output, input or work space.
+
+    They must not vary, or their part of the derivative would be missing without a word.
+    """
+    rule, found, leaf = call.rule, [], 0
+    for argument, ty in enumerate(call.argument_types):
+        constant = argument not in (rule.output, rule.input, *rule.scratch, *rule.state)
+        for item in items([ty]):
+            if constant and item.can_vary:
+                found.append((leaf, item.type))
+            leaf += len(leaves(item.type))
+    return found
+
+
+def _zeros(ty: types.Array) -> str:
+    """Part of the name of `_require_zeros` for this type."""
+    return f"zeros_{hashlib.sha256(str(ty).encode()).hexdigest()[:8]}"  # 12 are those of a rule
 
 
 def _derivable_copy(call: RuledCall) -> tuple[str, bool]:
@@ -111,26 +148,21 @@ def _transposed_terms(call: RuledCall, name: str) -> str:
     return str(linked)
 
 
-def _linear_module(call: RuledCall, context: Any, mixes_pointers: bool) -> Any:
+def _linear_module(call: RuledCall, context: Any, mixes_pointers: bool, twice: bool) -> Any:
     rule = call.rule
     module = context.create_module(f"rule of {call.symbol}")
     shim = Shims(call, module)
     position = shim.first_leaf
     y, x = position[rule.output], position[rule.input]
-    # Every array that is neither output nor input nor scratch must be constant, or its part of the
-    # derivative would be missing without a word.
-    written = {rule.output, rule.input, *rule.scratch, *rule.state}
-    constant_arguments = [i for i in range(len(call.argument_types)) if i not in written]
-    constants = [
-        leaf
-        for i in constant_arguments
-        for leaf in range(position[i], position[i + 1])
-        if shim.leaves[leaf].can_vary
-    ]
+    constants = _constants(call)
 
     builder, primal, shadow = shim.start("augmented", POINTER)
     if not call.skip_primal:
-        builder.call(shim.op, primal)
+        # Differentiated once more, this call is one of the rule's own `forward`.
+        if twice:
+            call_shadowed(shim, builder, shim.op, primal)
+        else:
+            builder.call(shim.op, primal)
     builder.ret(ir.Constant(POINTER, None))
 
     def with_shadows(primal: list[Any], shadow: list[Any]) -> list[Any]:
@@ -148,11 +180,12 @@ def _linear_module(call: RuledCall, context: Any, mixes_pointers: bool) -> Any:
             builder.call(shim.declare_clear(), with_shadows(primal, shadow)[chosen])
 
     def check_constants(builder: Any, primal: list[Any], shadow: list[Any]) -> None:
-        for leaf in constants:
+        for leaf, _ in constants:
             varies = builder.icmp_unsigned("!=", primal[leaf], shadow[leaf])
             count_error(module, builder, varies)
 
-    builder, primal, shadow = shim.start("reverse", VOID, tape=True)
+    part = PULLBACK if twice else "reverse"
+    builder, primal, shadow = shim.start(part, VOID, tape=not twice)
     check_constants(builder, primal, shadow)
     with builder.if_then(builder.icmp_unsigned("!=", primal[y], shadow[y])):
         varies = builder.icmp_unsigned("!=", primal[x], shadow[x])
@@ -167,9 +200,17 @@ def _linear_module(call: RuledCall, context: Any, mixes_pointers: bool) -> Any:
                 with otherwise:
                     clear_output(builder, primal, shadow)
     builder.ret_void()
+    if twice:
+        linear_pullback_forward(shim, rule.scratch)
+        register_pullback(shim)
 
     builder, primal, shadow = shim.start("forward", VOID)
-    check_constants(builder, primal, shadow)
+    # What was allocated inside of what is differentiated has a tangent even if it is constant.
+    for leaf, ty in constants:
+        with builder.if_then(builder.icmp_unsigned("!=", primal[leaf], shadow[leaf])):
+            end = leaf + len(leaves(ty))
+            zeros = shim.declare(_zeros(ty), shim.types[leaf:end])
+            builder.call(zeros, [shadow[leaf], *primal[leaf + 1 : end]])
     if not call.skip_primal:
         builder.call(shim.op, primal)
     with builder.if_then(builder.icmp_unsigned("!=", primal[y], shadow[y])):

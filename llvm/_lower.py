@@ -132,7 +132,8 @@ def flat_function(
     """
     context = compiled.target_context
     module = context.create_module(f"entry of {symbol}")
-    types_ = [leaf.llvm_type for ty in argument_types for leaf in leaves(ty)]
+    all_leaves = [leaf for ty in argument_types for leaf in leaves(ty)]
+    types_ = [leaf.llvm_type for leaf in all_leaves]
     return_type = compiled.signature.return_type
     has_value = isinstance(return_type, types.Float)
     extra = [POINTER] * (1 + has_value) if keep_value else []
@@ -143,7 +144,7 @@ def flat_function(
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     flat = function.args[len(extra) :]
     if seen_by_enzyme:
-        _state_memory_types(module, builder, argument_types, flat)
+        state_memory_types(module, builder, all_leaves, flat)
     values = iter(flat)
     arguments = [pack(context, builder, ty, values) for ty in argument_types]
     callee = context.declare_function(module, compiled.fndesc)
@@ -173,9 +174,8 @@ COUNT_ERROR = "count_rule_error"
 RECURSIVE = ".numba.unresolved$"
 
 
-def _state_memory_types(module: Any, builder: Any, argument_types: Any, flat: Any) -> None:
+def state_memory_types(module: Any, builder: Any, all_leaves: Any, flat: Any) -> None:
     """Tell Enzyme what lies behind each pointer, so that its type analysis has nothing to guess."""
-    all_leaves = [leaf for ty in argument_types for leaf in leaves(ty)]
     for leaf, value in zip(all_leaves, flat, strict=True):
         if leaf.enzyme_hint is None:
             continue

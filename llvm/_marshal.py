@@ -26,38 +26,44 @@ _CODES = {
 class Frame:
     """How the arguments and shadows of one compiled derivative lie in memory when it is called.
 
-    A block of words: the returned number and its derivative, then for each item what it is followed
-    by what its shadow is. An array is its address, its shadow's address, its shape and, if it is
-    neither C nor Fortran, its strides; a number is itself, and its derivative.
+    A block of words: the returned number and its shadows, then for each item what it is followed by
+    what its shadows are. An array is its address, its shadows' addresses, its shape and, if it is
+    neither C nor Fortran, its strides; a number is itself, and its shadows.
 
     Parameters
     ----------
     items : sequence of Item
     returned_bits : int
         32 or 64 for a function that returns a number, 0 for one that does not.
+    shadows : int
+        How many an item has that varies: see `Mode`.
     """
 
-    def __init__(self, items: Sequence[Item], returned_bits: int) -> None:
+    def __init__(self, items: Sequence[Item], returned_bits: int, shadows: int) -> None:
         self.items = tuple(items)
         self.returns_value = returned_bits > 0
-        codes = ["f4x" if returned_bits == 32 else "d"] * (2 if returned_bits else 0)
+        self.shadows = shadows
+        codes = ["f4x" if returned_bits == 32 else "d"] * (1 + shadows if returned_bits else 0)
         count = len(codes)
         self._derivatives: list[tuple[int, int, int]] = []
         for position, item in enumerate(self.items):
             if item.kind == "array":
                 ty: Any = item.type
                 sizes = ty.ndim if ty.layout in "CF" else 2 * ty.ndim
-                codes.append(f"{1 + item.varies + sizes}q")
-                count += 1 + item.varies + sizes
+                words = 1 + shadows * item.varies + sizes
+                codes.append(f"{words}q")
+                count += words
             elif item.kind == "integer":
                 codes.append("q")
                 count += 1
             elif item.kind != "nothing":
                 code, numbers = _CODES[item.type.name]
-                codes.append(code * (1 + item.varies))
-                if item.varies:
-                    self._derivatives.append((position, count + numbers, numbers))
-                count += numbers * (1 + item.varies)
+                own = range(shadows * position, shadows * (position + 1)) if item.varies else ()
+                codes.append(code * (1 + len(own)))
+                for k in own:
+                    count += numbers
+                    self._derivatives.append((k, count, numbers))
+                count += numbers
         self._struct = struct.Struct(f"={''.join(codes)}")
         # Filled by the compiled code, so not `bytes`.
         self._block = ctypes.c_char * max(1, self._struct.size)
@@ -74,12 +80,16 @@ class Frame:
         values : sequence
             One for each item.
         shadows : list
-            One for each item: an array, a number (a tangent), or None for zero. Where an array is
+            `Frame.shadows` for each item: an array, a number, or None for zero. Where an array is
             needed and None given, one of zeros is put into the list.
         seed : float
             Derivative that goes in for the returned number, in reverse mode.
         """
-        words: list[Any] = [0.0, seed] if self.returns_value else []
+        count = self.shadows
+        words: list[Any] = []
+        if self.returns_value:
+            # The cotangent is the only shadow, or lies between two tangents.
+            words = [0.0, seed] if count == 1 else [0.0, 0.0, seed, 0.0][: 1 + count]
         spans: list[Span] = []
         for k, (kind, strided, item) in enumerate(self._plan):
             value = values[k]
@@ -90,10 +100,10 @@ class Frame:
                 if size:
                     low, high = _bounds(value, start) if strided else (start, start + size)
                     spans.append((low, high, item.written, value))
-                if item.varies:
-                    shadow = shadows[k]
+                for s in range(count * k, count * (k + 1)) if item.varies else ():
+                    shadow = shadows[s]
                     if shadow is None:
-                        shadow = shadows[k] = zeros_like(value)
+                        shadow = shadows[s] = zeros_like(value)
                     start = address(shadow)
                     words.append(start)
                     if size:
@@ -108,23 +118,25 @@ class Frame:
             elif kind == "real":
                 words.append(value)
                 if item.varies:
-                    words.append(shadows[k] or 0.0)
+                    words += [s or 0.0 for s in shadows[count * k : count * (k + 1)]]
             elif kind == "complex":
                 words += value.real, value.imag
-                if item.varies:
-                    shadow = shadows[k] or 0.0
+                for s in shadows[count * k : count * (k + 1)] if item.varies else ():
+                    shadow = s or 0.0
                     words += shadow.real, shadow.imag
         block = self._block()
         self._struct.pack_into(block, 0, *words)
         return block, spans
 
     def read(self, block: Any, shadows: list[Any]) -> tuple[float, float]:
-        """The returned number and its derivative; those of the arguments go into `shadows`."""
+        """The returned number and its first shadow; those of the arguments go into `shadows`."""
         words = self._struct.unpack_from(block)
         for position, first, count in self._derivatives:
             pair = words[first : first + count]
             shadows[position] = pair[0] if count == 1 else complex(*pair)
-        return (words[0], words[1]) if self.returns_value else (0.0, 0.0)
+        if not self.returns_value:
+            return 0.0, 0.0
+        return words[0], words[1] if self.shadows else 0.0
 
 
 # NumPy keeps an array's address right behind Python's own header of the object. Read there, it

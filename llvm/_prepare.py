@@ -5,19 +5,35 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import llvmlite.binding as llvm
 from numba.core import compiler_lock
 
-from enzyme_rules import AllocationRule, CustomRule, Inactive, LinearRule, symbol_rules
+from enzyme_rules import (
+    AllocationRule,
+    CustomRule,
+    Inactive,
+    LinearRule,
+    RecomputedRule,
+    symbol_rules,
+)
 
 from ._abi import leaves
 from ._custom_rule import custom_rule
 from ._effects import Effects, analyse
+from ._errors import NoDerivativeError
 from ._linear_rule import linear_rule
 from ._lower import COUNT_ERROR, Lowered, compile_raw, flat_function, link
-from ._rule_calls import RuledCall, find_call, opaque_calls, without_primal
+from ._recomputed_rule import recomputed_rule
+from ._rule_calls import (
+    HIDDEN,
+    SHADOWED_POINTER,
+    RuledCall,
+    find_call,
+    opaque_calls,
+    without_primal,
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,9 @@ _INACTIVE = (
 
 
 @compiler_lock.global_compiler_lock
-def prepare(lowered: Lowered, *, skip_primal: bool = False, rules: bool = True) -> Prepared:
+def prepare(
+    lowered: Lowered, *, skip_primal: bool = False, rules: bool = True, twice: bool = False
+) -> Prepared:
     """Attach rules, and bodies to the functions that have them.
 
     Parameters
@@ -69,8 +87,12 @@ def prepare(lowered: Lowered, *, skip_primal: bool = False, rules: bool = True) 
         linear in what varies: its derivative then needs no value of the function.
     rules : bool
         False attaches bodies only, for a function that is not to be differentiated.
+    twice : bool
+        Whether what Enzyme makes of the rules will be differentiated once more, forwards.
     """
     text = without_primal(lowered.ir) if skip_primal else lowered.ir
+    if twice:
+        text = _linked(text, SHADOWED_POINTER)
     bodies = ""
     attached: dict[str, RuledCall] = {}
     # A rule may call functions that have rules: repeat until no call is without one.
@@ -78,20 +100,25 @@ def prepare(lowered: Lowered, *, skip_primal: bool = False, rules: bool = True) 
         for symbol in sorted(missing):
             call = attached[symbol] = find_call(symbol)
             if rules:
-                text = _linked(text, _rule(call))
+                text = _linked(text, _rule(call, twice))
             # Two rules may bring the same Numba function: each keeps its own.
             bodies = _linked(bodies, private(_body(call, symbol), keep=(symbol,)))
     text = _mark_symbols(_declare(text, attached))
     text = private(text, keep=())
     names = tuple(sorted({call.rule.name for call in attached.values()}))
-    return Prepared(lowered, names, text, bodies, analyse(lowered, text))
+    effects = analyse(lowered, text)
+    if twice and any(isinstance(call.rule, CustomRule) for call in attached.values()):
+        # Enzyme looks into the rule, where `dx if dx is not x else scratch` is to be expected.
+        effects = replace(effects, mixes_pointers=True)
+    return Prepared(lowered, names, text, bodies, effects)
 
 
 def private(text: str, keep: Collection[str]) -> str:
-    """The module with no function visible from outside but those in `keep`."""
+    """The module with no function visible from outside but those in `keep`, and hidden ones."""
     module = llvm.parse_assembly(text)
     for function in module.functions:
-        if not function.is_declaration and function.name not in keep:
+        name = function.name
+        if not (function.is_declaration or name in keep or name.endswith(HIDDEN)):
             function.linkage = "internal"
     return str(module)
 
@@ -111,12 +138,22 @@ def _body(call: RuledCall, symbol: str) -> str:
     return link([body], [op])
 
 
-def _rule(call: RuledCall) -> str:
+def _rule(call: RuledCall, twice: bool) -> str:
     """A module that registers the rule of one opaque function with Enzyme."""
     if isinstance(call.rule, LinearRule):
-        return private(linear_rule(call), keep=())
+        return private(linear_rule(call, twice), keep=())
     if isinstance(call.rule, CustomRule):
-        return private(custom_rule(call), keep=())
+        return private(custom_rule(call, twice), keep=())
+    if isinstance(call.rule, RecomputedRule):
+        if twice:
+            raise NoDerivativeError(
+                f"`hvp` has no derivative for the reverse pass of `{call.rule.name}`, which has a "
+                f"RecomputedRule. Unregister the rule: Enzyme then looks into the function.",
+                stage="prepare",
+                function=call.rule.name,
+                symbol=call.rule.name,
+            )
+        return private(recomputed_rule(call), keep=())
     raise TypeError(f"no way to attach a {type(call.rule).__name__}")
 
 

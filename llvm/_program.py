@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -79,6 +80,10 @@ class Program:
     may_raise: bool
     rules_may_fail: bool
     loaded: Loaded = field(repr=False)
+    spares: deque[dict[int, Any]] = field(
+        default_factory=lambda: deque(maxlen=4), repr=False, compare=False
+    )
+    """Arrays that calls use for themselves and leave to later ones, a set for each thread."""
 
     @property
     def returns_value(self) -> bool:
@@ -88,7 +93,7 @@ class Program:
     def frame(self) -> Frame:
         """Where everything goes in a call."""
         flat = items(self.question.argument_types, self.varying, self.writes)
-        return Frame(flat, self.returned_bits)
+        return Frame(flat, self.returned_bits, self.question.mode.shadows)
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
@@ -178,7 +183,8 @@ def run_stages(function: Any, question: Question) -> Stages:
     if derives:
         find_enzyme()  # or there is no use in starting
     lowered = lower(function, question.argument_types)
-    prepared = prepare(lowered, skip_primal=question.skip_primal, rules=derives)
+    twice = question.mode is Mode.FORWARD_OVER_REVERSE
+    prepared = prepare(lowered, skip_primal=question.skip_primal, rules=derives, twice=twice)
     differentiated = differentiate(prepared, _request(prepared, question))
     return Stages(lowered, prepared, differentiated, optimise(differentiated))
 

@@ -78,7 +78,15 @@ def without_primal(ir: str) -> str:
     return _SYMBOL.sub(lambda found: f"@{found[1].removesuffix(_SKIP)}{_SKIP}", ir)
 
 
-_SHADOWED = "ruled_pointer"
+SHADOWED = f"{PREFIX}pointer"
+# optnone, or LLVM would see through it before Enzyme does.
+SHADOWED_POINTER = f"""
+define ptr @{SHADOWED}(ptr %p) noinline optnone nounwind "enzyme_active_val" {{
+  ret ptr %p
+}}
+"""
+"""The function whose result Enzyme takes for active: see `always_shadowed`."""
+_INTEGER = '"enzyme_type"="{[-1]:Integer}"'
 # Not the calls inside bodies that a rule has differentiated in reverse mode, which are all `_SKIP`.
 _CALL = re.compile(rf"^( *)((?:tail )?call void @ruled_\w+(?<!{_SKIP}))\((.*?)\)([^)]*)$", re.M)
 
@@ -89,7 +97,8 @@ def always_shadowed(ir: str) -> str:
     There Enzyme does not find the rule of a call that has a constant pointer among its arguments
     ("No forward mode derivative found"; reverse mode finds it). What comes out of a function that
     it is told to take for active has a shadow: that of a constant is the pointer itself, as in
-    reverse mode. Remove this when Enzyme finds such rules.
+    reverse mode. Nor does it where a number might be a pointer for all it knows, as one that comes
+    from the middle of an array. Remove this when Enzyme finds such rules.
     """
     count = 0
 
@@ -99,19 +108,29 @@ def always_shadowed(ir: str) -> str:
         lines, passed = [], []
         for argument in arguments.split(", "):
             if argument.startswith("ptr "):
-                name = f"%{_SHADOWED}.{count}"
+                name = f"%{SHADOWED}.{count}"
                 count += 1
-                lines.append(f"{indent}{name} = call ptr @{_SHADOWED}({argument})\n")
+                lines.append(f"{indent}{name} = call ptr @{SHADOWED}({argument})\n")
                 argument = f"ptr {name}"
+            elif argument.startswith("i64 ") and _INTEGER not in argument:
+                argument = f"i64 {_INTEGER} {argument.removeprefix('i64 ')}"
             passed.append(argument)
         return f"{''.join(lines)}{indent}{call}({', '.join(passed)}){rest}"
 
     text = _CALL.sub(shadowed, ir)
-    if not count:
-        return ir
-    # optnone, or LLVM would see through it before Enzyme does.
-    attributes = 'noinline optnone nounwind "enzyme_active_val"'
-    return f"{text}\ndefine internal ptr @{_SHADOWED}(ptr %p) {attributes} {{\n  ret ptr %p\n}}\n"
+    return f"{text}\n{SHADOWED_POINTER}" if count else ir
+
+
+HIDDEN = "_hidden"
+"""At the end of the name of a function whose body Enzyme must not see where it is called."""
+
+
+def revealed(ir: str) -> str:
+    """The module after Enzyme, with each hidden body in the place of its declaration."""
+    hidden = re.findall(rf"^define [^@\n]*@(\w+){HIDDEN}\(", ir, re.M)
+    for name in hidden:
+        ir = re.sub(rf"^declare [^@\n]*@{name}\([^\n]*\n", "", ir, flags=re.M)
+    return ir.replace(f"{HIDDEN}(", "(") if hidden else ir
 
 
 def transposed(ir: str) -> str:

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from ._abi import I64, POINTER, Leaf, leaves, pack
-from ._lower import count_error
+from ._lower import count_error, state_memory_types
 from ._rule_calls import RuledCall
 
 VOID = ir.VoidType()
@@ -59,6 +59,11 @@ class Shims:
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         count = 2 * len(self.types)
         return builder, list(function.args[:count:2]), list(function.args[1:count:2])
+
+    def state_types(self, builder: Any, primal: list[Any], shadow: list[Any]) -> None:
+        """For a shim that Enzyme will differentiate: see `state_memory_types`."""
+        for values in (primal, shadow):
+            state_memory_types(self.module, builder, self.leaves, values)
 
     def declare(self, part: str, parameter_types: list[ir.Type]) -> Any:
         name = self.name(part)
@@ -157,10 +162,11 @@ class Shims:
                 builder.store(copy, memory)
                 builder.store(copy, start)
             record = builder.call(malloc, [I64(24)])
-            slots = builder.bitcast(record, I64.as_pointer())
-            builder.store(builder.ptrtoint(builder.load(memory), I64), slots)
-            builder.store(builder.ptrtoint(builder.load(start), I64), builder.gep(slots, [I64(1)]))
-            builder.store(view.nitems, builder.gep(slots, [I64(2)]))
+            slots = self._record_slots(builder, record)
+            for slot, kept in zip(
+                slots, (builder.load(memory), builder.load(start), view.nitems), strict=True
+            ):
+                builder.store(kept, slot)
             builder.store(record, result)
         return builder.load(result)
 
@@ -168,23 +174,28 @@ class Shims:
         self, builder: Any, context: Any, ty: types.Array, record: Any
     ) -> tuple[Any, Any]:
         """The array, and the memory to be freed."""
-        slots = builder.bitcast(record, I64.as_pointer())
-        memory, start, length = (builder.load(builder.gep(slots, [I64(i)])) for i in range(3))
-        pointer = builder.inttoptr(start, POINTER)
-        return pack(context, builder, ty, iter([pointer, length])), builder.inttoptr(
-            memory, POINTER
-        )
+        memory, start, length = map(builder.load, self._record_slots(builder, record))
+        return pack(context, builder, ty, iter([start, length])), memory
+
+    def _record_slots(self, builder: Any, record: Any) -> list[Any]:
+        """Where memory, start and length stand. Pointers as such, or they would lose shadows."""
+        kind = ir.LiteralStructType([POINTER, POINTER, I64])
+        struct = builder.bitcast(record, kind.as_pointer())
+        return [builder.gep(struct, [I32(0), I32(k)]) for k in range(3)]
 
     def register(self, *, forward: bool = True) -> None:
         """Tell Enzyme which functions belong to the opaque one."""
-        self._register("gradient", ["augmented", "reverse"])
+        symbol = self.call.symbol
+        parts = [self.module.globals[self.name(part)] for part in ("augmented", "reverse")]
+        self.register_one("gradient", symbol, [self.registered, *parts])
         if forward:
-            self._register("derivative", ["forward"])
+            parts = [self.module.globals[self.name("forward")]]
+            self.register_one("derivative", symbol, [self.registered, *parts])
 
-    def _register(self, kind: str, parts: list[str]) -> None:
-        functions = [self.registered, *(self.module.globals[self.name(part)] for part in parts)]
+    def register_one(self, kind: str, symbol: str, functions: list[Any]) -> None:
+        """Tell Enzyme which functions are the "gradient" or the "derivative" of the first."""
         array_type = ir.ArrayType(POINTER, len(functions))
-        name = f"__enzyme_register_{kind}_{self.call.symbol}"
+        name = f"__enzyme_register_{kind}_{symbol}"
         variable = ir.GlobalVariable(self.module, array_type, name)
         variable.initializer = ir.Constant(  # pyright: ignore[reportAttributeAccessIssue]
             array_type, [f.bitcast(POINTER) for f in functions]

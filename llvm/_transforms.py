@@ -58,9 +58,9 @@ class Gradient:
                 f"written into arrays use `vjp`, or `autodiff` with their cotangents."
             )
         if program.writes_varying:
-            arguments = _with_copies(program, arguments, varying)
+            arguments = with_copies(program, arguments, varying)
         shadows: list[Any] = [None] * len(program.frame.items)
-        value, _ = call(program, self.function, arguments, shadows)
+        value, _ = call(program, self.function, arguments, shadows, hidden=_hidden(program, chosen))
         found = gradients(program, arguments, shadows, chosen)
         gradient = found[0] if isinstance(self.argnums, (int, np.integer)) else found
         return (value, gradient) if self._with_value else gradient
@@ -173,8 +173,8 @@ def jvp(function: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple
     shadows: list[Any] = []
     for i, (argument, tangent) in enumerate(zip(arguments, tangents, strict=True)):
         what = f"the tangent of `{name_of(function, i)}`"
-        shadows += _shadows(what, program.frame.items[len(shadows) :], argument, tangent)
-    arguments = _with_copies(program, arguments)
+        shadows += shadows_like(what, program.frame.items[len(shadows) :], argument, tangent)
+    arguments = with_copies(program, arguments)
     value, tangent = call(program, function, arguments, shadows, seed=0.0)
     if program.returns_value:
         return value, tangent
@@ -217,7 +217,7 @@ def vjp(
     outputs = () if program.returns_value else program.written_arguments
     # The point of the pullback stays as it is now, whatever becomes of the arrays that came in.
     kept = tuple(rebuild(a, iter(map(_copy, flatten([a])))) for a in arguments)
-    results = _with_copies(program, kept)
+    results = with_copies(program, kept)
     value = function(*results)
 
     def pullback(*cotangents: Any) -> tuple[Any, ...]:
@@ -231,13 +231,24 @@ def vjp(
         for i, argument in enumerate(kept):
             given = cotangents[outputs.index(i)] if i in outputs else None
             what = f"the cotangent of `{name_of(function, i)}`"
-            shadows += _shadows(what, program.frame.items[len(shadows) :], argument, given)
+            shadows += shadows_like(what, program.frame.items[len(shadows) :], argument, given)
         seed = 1.0 if outputs else number("the cotangent", cotangents[0])
-        point = _with_copies(program, kept)
+        point = with_copies(program, kept)
         call(program, function, point, shadows, seed=seed)
         return gradients(program, point, shadows, chosen)
 
     return (value if program.returns_value else tuple(results[i] for i in outputs)), pullback
+
+
+def _hidden(program: Program, chosen: Sequence[int]) -> list[int]:
+    """Positions of the shadows of arrays that do not belong to the chosen arguments."""
+    starts = program.starts
+    seen = {k for i in chosen for k in range(starts[i], starts[i + 1])}
+    return [
+        k
+        for k, item in enumerate(program.frame.items)
+        if item.kind == "array" and item.varies and k not in seen
+    ]
 
 
 def gradients(
@@ -248,7 +259,7 @@ def gradients(
     return tuple(rebuild(arguments[i], iter(shadows[starts[i] : starts[i + 1]])) for i in chosen)
 
 
-def _with_copies(
+def with_copies(
     program: Program, arguments: tuple[Any, ...], which: Sequence[bool] | None = None
 ) -> tuple[Any, ...]:
     """The arguments, with copies of the arrays that the function may write; of some, or of all."""
@@ -267,7 +278,7 @@ def _copy(value: Any) -> Any:
     return copy_like(value) if isinstance(value, np.ndarray) else value
 
 
-def _shadows(what: str, items: Sequence[Item], argument: Any, given: Any) -> list[Any]:
+def shadows_like(what: str, items: Sequence[Item], argument: Any, given: Any) -> list[Any]:
     """Shadows for the items of one argument, filled with a tangent or cotangent that is like it."""
     flat = flatten([argument])
     found: list[Any] = []

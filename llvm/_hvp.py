@@ -1,0 +1,102 @@
+"""Products with second derivatives, by forward mode over reverse mode: `hvp`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ._arguments import bind, name_of, own_items, require_njit
+from ._call import call
+from ._differentiate import Mode
+from ._program import program_for
+from ._transforms import gradients, shadows_like, with_copies
+
+
+def hvp(function: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """Gradient, and the product of the Hessian with a vector: the gradient's tangent.
+
+    It costs a small multiple of the gradient, whatever the number of unknowns; the Hessian itself
+    is never made.
+
+    Parameters
+    ----------
+    function : njit function
+        Of numbers, arrays and tuples of these; returns a real number.
+    primals : sequence
+        All arguments of the function.
+    tangents : sequence
+        The vector, one part for each argument: like the argument, or None for an argument that does
+        not vary. The derivatives are by the arguments that vary. Zeros for one of them give the
+        rows of the Hessian that belong to it, without its columns.
+
+    Returns
+    -------
+    gradient, product
+        Each as what `grad` returns: of the form of the argument, or a tuple for several that vary.
+        By a complex number z, both are ∂/∂Re z + i ∂/∂Im z: of L, and of L's derivative along the
+        vector. The Hessian is symmetric for the real inner product Re Σ conj(u) v.
+
+    Raises
+    ------
+    TypeError
+        Not an @njit function; one that returns nothing; no argument varies, or one that cannot.
+    ValueError
+        As many tangents as primals are needed, each of the form of its argument.
+    NoDerivativeError
+        The function, or a rule on its way, calls something without a derivative.
+
+    Notes
+    -----
+    Rules are passed as follows. A `LinearRule` is its own second derivative: the function is run on
+    values and tangents, the adjoint on cotangents and their tangents. The `augmented_primal` and
+    `reverse` of a `CustomRule` are differentiated by Enzyme, forwards.
+
+    Arrays that the function writes are copied first, as for `grad`, if they vary.
+
+    Examples
+    --------
+    >>> import numba, numpy as np
+    >>> from llvm import hvp
+    >>> @numba.njit
+    ... def f(x, scale):
+    ...     return scale * (x**3).sum()
+    >>> x, v = np.array([1.0, 2.0]), np.array([1.0, 10.0])
+    >>> gradient, product = hvp(f, (x, 2.0), (v, None))
+    >>> gradient, product
+    (array([ 6., 24.]), array([ 12., 240.]))
+    """
+    name = "hvp(f, primals, tangents)"
+    function = require_njit(name, function)
+    if len(tangents) != len(primals):
+        raise ValueError(
+            f"`{name}` needs one tangent, or None, for each of the {len(primals)} primals. "
+            f"Got {len(tangents)}."
+        )
+    arguments = own_items(bind(name, function, primals))
+    # Defaults do not vary.
+    tangents = (*tangents, *[None] * (len(arguments) - len(tangents)))
+    varying = tuple(t is not None for t in tangents)
+    if not any(varying):
+        raise TypeError(
+            f"`{name}` differentiates by the arguments that have a tangent. Got None for each. "
+            f"Pass a vector for one of them."
+        )
+    program = program_for(name, function, Mode.FORWARD_OVER_REVERSE, arguments, varying)
+    if not program.returns_value:
+        raise TypeError(
+            f"`{name}` needs a function that returns a real number. Got "
+            f"`{function.py_func.__qualname__}`, which returns nothing."
+        )
+    shadows: list[Any] = []
+    for i, (argument, tangent) in enumerate(zip(arguments, tangents, strict=True)):
+        what = f"the tangent of `{name_of(function, i)}`"
+        items = program.frame.items[program.starts[i] : program.starts[i + 1]]
+        for own in shadows_like(what, items, argument, tangent):
+            shadows += own, None, None
+    if program.writes_varying:
+        arguments = with_copies(program, arguments, varying)
+    call(program, function, arguments, shadows)
+    chosen = [i for i, varies in enumerate(varying) if varies]
+    gradient = gradients(program, arguments, shadows[1::3], chosen)
+    product = gradients(program, arguments, shadows[2::3], chosen)
+    return (gradient[0], product[0]) if len(chosen) == 1 else (gradient, product)
