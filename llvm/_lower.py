@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -196,7 +198,17 @@ def link(compiled: Sequence[Any], modules: Sequence[Any]) -> str:
     for result in compiled:
         result.library._ensure_finalized()
         linked.link_in(result.library._final_module.clone())
-    return _link_recursive_calls(linked)
+    return _LONG_NAME.sub(_shortened, _link_recursive_calls(linked))
+
+
+# LLVM refuses names of values beyond 1,024 characters, and names blocks after the function that was
+# inlined there. Numba puts all types of a function into its symbol, and those of a plan are long.
+_LONG_NAME = re.compile(r"(?<=[@$\"])_ZN[\w.$]{300,}")
+
+
+def _shortened(found: re.Match[str]) -> str:
+    name = found[0]
+    return f"{name[:160]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _link_recursive_calls(linked: Any) -> str:

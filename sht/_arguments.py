@@ -9,7 +9,9 @@ from numba import njit
 from numba.core import types
 from numpy.typing import ArrayLike, NDArray
 
-from ._kinds import components, numbers_per_step, phases_per_group, with_spin
+from ._kinds import with_spin
+from ._legendre import PHASES
+from ._scalar import WIDTH
 from ._simd import LANES, intrinsic
 
 
@@ -126,7 +128,7 @@ def check_kernel_arrays(field, a, t, scratch):
         Another shape, or the scratch of another Transform.
     """
     _require_kernel_types(field, a, t)
-    count = components(t.legendre)
+    count = len(t.legendre.first)
     rings = t.rings
     fits = field.size == count * rings.npoints and field.shape[field.ndim - 1] == (
         rings.width if rings.width > 0 else rings.npoints
@@ -138,14 +140,13 @@ def check_kernel_arrays(field, a, t, scratch):
     if a.size != count * len(t.legendre.scale):
         raise ValueError(_WRONG_COEFFICIENTS)
     _, ngroups, ntiles = t.legendre.first.shape
-    longest = np.max(t.ffts.n)
-    half = longest // 2 + 1
+    half = rings.longest // 2 + 1
     if (
-        len(scratch.coef) != len(t.legendre.recurrence) * numbers_per_step(t.legendre) // LANES
-        or len(scratch.sums) < min(t.block, ntiles) * ngroups * phases_per_group(t.legendre)
+        len(scratch.coef) != len(t.legendre.recurrence) * count * WIDTH // LANES
+        or len(scratch.sums) < min(t.block, ntiles) * ngroups * count * PHASES
         or len(scratch.orders) < ngroups * LANES
         or len(scratch.row) < max(half, ngroups * LANES)
-        or len(scratch.fft) < 2 * half + longest
+        or len(scratch.fft) < 2 * half + rings.longest
     ):
         raise ValueError(_WRONG_SCRATCH)
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from ._apply import backwards, forwards, placeholder
 from ._kernels import Scratch, analysis_into, synthesis_into
-from ._kinds import numbers_per_step, phases_per_group
+from ._legendre import PHASES
+from ._scalar import WIDTH
 from ._simd import LANES, aligned_zeros
 from ._stages import (
     coef_to_sums,
@@ -144,9 +145,9 @@ class Division:
         steps = (np.diff(tables.starts)[:, None] - tables.first).sum(axis=0)
         self.tiles = _equal_parts(steps.sum(axis=0), t.threads)
         self.groups = _equal_parts(steps.sum(axis=1), t.threads)
-        self.size = self.ngroups * phases_per_group(tables)
+        self.size = self.ngroups * len(tables.first) * PHASES
         self.sums = aligned_zeros(self.ntiles * self.size)
-        self.coef = aligned_zeros(len(tables.recurrence) // LANES * numbers_per_step(tables))
+        self.coef = aligned_zeros(len(tables.recurrence) // LANES * len(tables.first) * WIDTH)
 
     def sums_of(self, tiles: tuple[int, int]) -> NDArray:
         return self.sums[tiles[0] * self.size : tiles[1] * self.size]

@@ -6,7 +6,7 @@ from numba import njit
 
 from enzyme_rules.fftw import brfft_into, fft_of, rfft_into
 
-from ._kinds import add_order_sums, components, order_sums_into
+from ._kinds import add_order_sums, order_sums_into
 from ._simd import LANES, RINGS
 
 
@@ -18,7 +18,7 @@ def tile_to_rings(points, phases, tile, t, scratch):
     ----------
     points : (components * npoints,) float
         The rings of the tile are overwritten.
-    phases : (ngroups * phases_per_group,) float64
+    phases : (ngroups * PHASES * components,) float64
         Of this tile.
     tile : int
     t : Transform
@@ -28,7 +28,7 @@ def tile_to_rings(points, phases, tile, t, scratch):
         for south in range(2):
             ring = t.rings.pairs[tile * RINGS + r, south]
             if ring >= 0:
-                for component in range(components(t.legendre)):
+                for component in range(len(t.legendre.first)):
                     begin = component * t.rings.npoints
                     values = points[
                         begin + t.rings.offsets[ring] : begin + t.rings.offsets[ring + 1]
@@ -42,7 +42,7 @@ def rings_to_tile(phases, points, tile, t, scratch):
 
     Parameters
     ----------
-    phases : (ngroups * phases_per_group,) float64
+    phases : (ngroups * PHASES * components,) float64
         Overwritten.
     points : (components * npoints,) float
     tile : int
@@ -54,7 +54,7 @@ def rings_to_tile(phases, points, tile, t, scratch):
         for south in range(2):
             ring = t.rings.pairs[tile * RINGS + r, south]
             if ring >= 0:
-                for component in range(components(t.legendre)):
+                for component in range(len(t.legendre.first)):
                     begin = component * t.rings.npoints
                     values = points[
                         begin + t.rings.offsets[ring] : begin + t.rings.offsets[ring + 1]

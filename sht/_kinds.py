@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from numba.core import types
 from numba.extending import overload
 
 from . import _scalar, _spin
-from ._legendre import PHASES
-from ._legendre_tables import LegendreTables, SpinTables
-from ._spin_legendre import SPIN_PHASES
-
-
-def components(tables: LegendreTables | SpinTables) -> int:
-    """How many fields, and sets of coefficients, belong together."""
-    return 2 if isinstance(tables, SpinTables) else 1
-
-
-def phases_per_group(tables: LegendreTables | SpinTables) -> int:
-    """Numbers for each group and tile that lie between the stages."""
-    return SPIN_PHASES if isinstance(tables, SpinTables) else PHASES
-
-
-def numbers_per_step(tables: LegendreTables | SpinTables) -> int:
-    """Numbers for each step of the Legendre stage's coefficients."""
-    return _spin.SPIN_WIDTH if isinstance(tables, SpinTables) else _scalar.WIDTH
+from ._legendre_tables import SpinTables
 
 
 def with_spin(tables: Any) -> bool:
@@ -51,59 +35,35 @@ def pack_into(coef, a, tables): ...
 def unpack_into(a, coef, tables): ...
 
 
-@overload(components)
-def _components(tables):
-    count = 2 if with_spin(tables) else 1
-    return lambda tables: count
+# An overload is the function of one kind itself, not a call of it: that halves what Numba compiles.
+_kind = functools.partial(overload, jit_options={"error_model": "numpy"})
 
 
-@overload(phases_per_group)
-def _phases_per_group(tables):
-    count = SPIN_PHASES if with_spin(tables) else PHASES
-    return lambda tables: count
-
-
-@overload(numbers_per_step)
-def _numbers_per_step(tables):
-    width = _spin.SPIN_WIDTH if with_spin(tables) else _scalar.WIDTH
-    return lambda tables: width
-
-
-@overload(tile_to_phases)
+@_kind(tile_to_phases)
 def _tile_to_phases(phases, coef, state, tables, g, tile):
-    kind = (_spin if with_spin(tables) else _scalar).tile_to_phases
-    return lambda phases, coef, state, tables, g, tile: kind(phases, coef, state, tables, g, tile)
+    return (_spin if with_spin(tables) else _scalar).tile_to_phases
 
 
-@overload(phases_to_tile)
+@_kind(phases_to_tile)
 def _phases_to_tile(coef, phases, state, tables, g, tile):
-    kind = (_spin if with_spin(tables) else _scalar).phases_to_tile
-    return lambda coef, phases, state, tables, g, tile: kind(coef, phases, state, tables, g, tile)
+    return (_spin if with_spin(tables) else _scalar).phases_to_tile
 
 
-@overload(order_sums_into)
+@_kind(order_sums_into)
 def _order_sums_into(orders, phases, r, south, component, groups, tables):
-    kind = (_spin if with_spin(tables) else _scalar).order_sums_into
-    return lambda orders, phases, r, south, component, groups, tables: kind(
-        orders, phases, r, south, component, groups
-    )
+    return (_spin if with_spin(tables) else _scalar).order_sums_into
 
 
-@overload(add_order_sums)
+@_kind(add_order_sums)
 def _add_order_sums(phases, orders, r, south, component, groups, area, tables):
-    kind = (_spin if with_spin(tables) else _scalar).add_order_sums
-    return lambda phases, orders, r, south, component, groups, area, tables: kind(
-        phases, orders, r, south, component, groups, area
-    )
+    return (_spin if with_spin(tables) else _scalar).add_order_sums
 
 
-@overload(pack_into)
+@_kind(pack_into)
 def _pack_into(coef, a, tables):
-    kind = (_spin if with_spin(tables) else _scalar).pack_into
-    return lambda coef, a, tables: kind(coef, a, tables)
+    return (_spin if with_spin(tables) else _scalar).pack_into
 
 
-@overload(unpack_into)
+@_kind(unpack_into)
 def _unpack_into(a, coef, tables):
-    kind = (_spin if with_spin(tables) else _scalar).unpack_into
-    return lambda a, coef, tables: kind(a, coef, tables)
+    return (_spin if with_spin(tables) else _scalar).unpack_into

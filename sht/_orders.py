@@ -84,15 +84,16 @@ def check_carries(call: str, grid: Any, lmax: int, mmax: int, aliasing: str) -> 
             f"Try `sht.grids.FullGaussian.for_lmax({lmax})`."
         )
     max_lmax = math.inf if grid.max_lmax is None else grid.max_lmax
-    max_mmax = (int(np.max(grid.nlon)) - 1) // 2
-    if lmax > max_lmax or (mmax > max_mmax and aliasing == "drop"):
+    max_mmax = math.inf if aliasing == "fold" else (int(np.max(grid.nlon)) - 1) // 2
+    if lmax > max_lmax or mmax > max_mmax:
         name = type(grid).__name__
-        limit = f"lmax <= {max_lmax} and " if max_lmax < math.inf else ""
+        limits = {"lmax": max_lmax, "mmax": max_mmax}
+        needs = " and ".join(f"{n} <= {most}" for n, most in limits.items() if most < math.inf)
         shape = " x ".join(map(str, grid.shape))
         fix = f"`sht.grids.{name}.for_lmax({lmax})` carries it."
         if not hasattr(grid, "for_lmax"):
             fix = 'Take longer rings, a lower mmax, or aliasing="fold".'
         raise ValueError(
-            f"`{call}` needs {limit}mmax <= {max_mmax} on this {name} of {shape} points. "
+            f"`{call}` needs {needs} on this {name} of {shape} points. "
             f"Got lmax = {lmax}, mmax = {mmax}. {fix}"
         )

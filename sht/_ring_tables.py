@@ -18,6 +18,8 @@ class RingTables(NamedTuple):
     npoints : int
     width : int
         Points of each ring on a full grid, whose fields have two axes; 0 on others.
+    longest : int
+        Points of the longest ring.
     pairs : (ntiles * RINGS, 2) int64
         A ring of the north and its mirror in the south, from the poles to the Equator; -1 where
         there is none.
@@ -35,6 +37,7 @@ class RingTables(NamedTuple):
 
     npoints: int
     width: int
+    longest: int
     pairs: np.ndarray
     offsets: np.ndarray
     areas: np.ndarray
@@ -61,6 +64,7 @@ def make_ring_tables(grid: RingGrid, mmax: int, orders: np.ndarray) -> RingTable
     tables = RingTables(
         grid.npoints,
         grid.shape[-1] if grid.full else 0,
+        int(np.max(grid.nlon)),
         np.pad(pairs, ((0, padding), (0, 0)), constant_values=-1),
         grid.offsets.astype(np.int64),
         grid.areas,
@@ -68,7 +72,7 @@ def make_ring_tables(grid: RingGrid, mmax: int, orders: np.ndarray) -> RingTable
         rotation.astype(np.int64),
         np.exp(1j * np.outer(different[turned], np.arange(mmax + 1))),
     )
-    for array in tables[2:]:
+    for array in tables[3:]:
         array.setflags(write=False)
     return tables
 

@@ -15,10 +15,11 @@ from ._apply import Space
 from ._arguments import as_batch, check_out
 from ._execute import Division, Worker, apply_to_batch
 from ._kernels import Scratch
-from ._kinds import components, numbers_per_step, phases_per_group
+from ._legendre import PHASES
 from ._legendre_tables import BLOCK, LegendreTables, SpinTables, make_tables
 from ._orders import check_carries, orders_kept
 from ._ring_tables import RingTables, make_ring_tables
+from ._scalar import WIDTH
 from ._simd import LANES, aligned_zeros
 from ._spectrum import Truncation, check_truncation
 from .grids import RingGrid
@@ -124,16 +125,16 @@ class RingTransform(_Plan):
 
     @property
     def _leading(self) -> tuple[int, ...]:
-        return (2,) if components(self.legendre) == 2 else ()
+        return (2,) if len(self.legendre.first) == 2 else ()
 
     def scratch(self) -> Scratch:
         """Work space for `synthesis_into` and `analysis_into`. Each thread needs its own."""
         tables = self.legendre
         _, ngroups, ntiles = tables.first.shape
-        row = max(ngroups * LANES, int(np.max(self.ffts.n)) // 2 + 1)
+        row = max(ngroups * LANES, self.rings.longest // 2 + 1)
         return Scratch(
-            aligned_zeros(numbers_per_step(tables) * int(tables.starts[-1])),
-            aligned_zeros(min(self.block, ntiles) * ngroups * phases_per_group(tables)),
+            aligned_zeros(len(tables.first) * WIDTH * int(tables.starts[-1])),
+            aligned_zeros(min(self.block, ntiles) * ngroups * len(tables.first) * PHASES),
             aligned_zeros(2 * BLOCK),
             aligned_zeros(ngroups * LANES, np.complex128),
             aligned_zeros(row, self.coefficients.dtype),
@@ -313,7 +314,7 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
         grid.sin_theta[one],
         np.where(pairs >= 0, kept[pairs], -1).max(axis=1),
     )
-    block = max(1, _BLOCK_BYTES // (tables.first.shape[1] * phases_per_group(tables) * 8))
+    block = max(1, _BLOCK_BYTES // (tables.first.shape[1] * len(tables.first) * PHASES * 8))
     t = _Plan.__new__(cls, lmax, mmax, tables, rings, plan_real_ffts(grid.nlon, dtype), block)
     t.grid = grid
     t.truncation = truncation

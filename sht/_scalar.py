@@ -1,8 +1,9 @@
-"""What the stages do for scalars: one field, one set of coefficients."""
+"""What the stages do for scalars: one field, one set of coefficients.
+
+The functions are compiled as overloads of those in `_kinds`.
+"""
 
 from __future__ import annotations
-
-from numba import njit
 
 from ._legendre import PHASES, legendre_analysis_into, legendre_synthesis_into
 from ._legendre_tables import BLOCK
@@ -12,7 +13,6 @@ WIDTH = 2 * LANES
 """Numbers per step of the coefficients: real and imaginary parts."""
 
 
-@njit(error_model="numpy")
 def tile_to_phases(phases, coef, state, tables, g, tile):
     """Legendre stage of a synthesis for one group and tile."""
     s, e = tables.starts[g], tables.starts[g + 1]
@@ -27,7 +27,6 @@ def tile_to_phases(phases, coef, state, tables, g, tile):
     )
 
 
-@njit(error_model="numpy")
 def phases_to_tile(coef, phases, state, tables, g, tile):
     """Legendre stage of an analysis for one group and tile: adds to the coefficients."""
     s, e = tables.starts[g], tables.starts[g + 1]
@@ -42,8 +41,7 @@ def phases_to_tile(coef, phases, state, tables, g, tile):
     )
 
 
-@njit(error_model="numpy")
-def order_sums_into(orders, phases, r, south, component, groups):
+def order_sums_into(orders, phases, r, south, component, groups, tables):
     """``orders[m] = even ± odd`` for one ring of a tile, for the orders of the first groups."""
     for g in range(groups):
         k = g * PHASES + r * LANES
@@ -55,8 +53,7 @@ def order_sums_into(orders, phases, r, south, component, groups):
             store_complex(orders, g * LANES, even_re + odd_re, even_im + odd_im)
 
 
-@njit(error_model="numpy")
-def add_order_sums(phases, orders, r, south, component, groups, area):
+def add_order_sums(phases, orders, r, south, component, groups, area, tables):
     """The transpose of `order_sums_into`, times the area of a point: adds to the phases."""
     even_area, odd_area = splat(area), splat(-area if south else area)
     for g in range(groups):
@@ -68,7 +65,6 @@ def add_order_sums(phases, orders, r, south, component, groups, area):
         add_vector(phases, k + 3 * BLOCK, odd_area * im)
 
 
-@njit(error_model="numpy")
 def pack_into(coef, a, tables):
     """Packed coefficients, scaled, in the order of the Legendre stage, with zeros between them."""
     for g in range(len(tables.starts) - 1):
@@ -87,7 +83,6 @@ def pack_into(coef, a, tables):
                 coef[k + WIDTH * i + LANES] = 0.0
 
 
-@njit(error_model="numpy")
 def unpack_into(a, coef, tables):
     """The transpose of `pack_into`."""
     for m in range(tables.mmax + 1):

@@ -2,6 +2,8 @@
 
 Q ± i U = -Σ (E ± i B) times the functions of spin ±s, where for odd s the lower sign has a sign
 more. In the stages that is c⁺ = -(E + i B) and c⁻ = -(-1)^s (E - i B).
+
+The functions are compiled as overloads of those in `_kinds`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ SPIN_WIDTH = 4 * LANES
 """Numbers per step of the coefficients: c⁺ and (-1)^(l+m) c⁻, real and imaginary parts."""
 
 
-@njit(error_model="numpy")
 def tile_to_phases(phases, coef, state, tables, g, tile):
     """Legendre stage of a synthesis for one group and tile."""
     s, e = tables.starts[g], tables.starts[g + 1]
@@ -33,7 +34,6 @@ def tile_to_phases(phases, coef, state, tables, g, tile):
         )
 
 
-@njit(error_model="numpy")
 def phases_to_tile(coef, phases, state, tables, g, tile):
     """Legendre stage of an analysis for one group and tile: adds to the coefficients."""
     s, e = tables.starts[g], tables.starts[g + 1]
@@ -50,8 +50,7 @@ def phases_to_tile(coef, phases, state, tables, g, tile):
         )
 
 
-@njit(error_model="numpy")
-def order_sums_into(orders, phases, r, south, component, groups):
+def order_sums_into(orders, phases, r, south, component, groups, tables):
     """Orders of Q = (plus + minus) / 2 or U = (plus - minus) / 2i on one ring of a tile."""
     half = splat(0.5)
     for g in range(groups):
@@ -68,8 +67,7 @@ def order_sums_into(orders, phases, r, south, component, groups):
             )
 
 
-@njit(error_model="numpy")
-def add_order_sums(phases, orders, r, south, component, groups, area):
+def add_order_sums(phases, orders, r, south, component, groups, area, tables):
     """Adds the orders of Q to plus and minus, those of U times i and -i, times the area."""
     factor, opposite = splat(area), splat(-area)
     for g in range(groups):
@@ -100,7 +98,6 @@ def _first_sign(tables, m):
     return 1.0 if (max(m, tables.spin) + m + tables.spin) % 2 else -1.0
 
 
-@njit(error_model="numpy")
 def pack_into(coef, a, tables):
     """Packed E and B as c⁺ and (-1)^(l+m) c⁻, scaled, in the order of the Legendre stage."""
     for g in range(len(tables.starts) - 1):
@@ -130,7 +127,6 @@ def pack_into(coef, a, tables):
                 k += SPIN_WIDTH
 
 
-@njit(error_model="numpy")
 def unpack_into(a, coef, tables):
     """E = -(c⁺ + c⁻) / 2 and B = -(c⁺ - c⁻) / 2i for even s; degrees below the spin are 0."""
     a[:] = 0.0

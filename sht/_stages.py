@@ -1,8 +1,8 @@
 """The two stages of the transform over ranges of tiles and groups, each way.
 
-What lies between the stages are the *sums*: for each tile, for each group, `phases_per_group`
-numbers. A range of tiles ``begin … end`` has its sums one after the other from the start of `sums`
-on.
+What lies between the stages are the *sums*: for each tile, for each group, `PHASES` numbers, with
+spin twice as many. A range of tiles ``begin … end`` has its sums one after the other from the start
+of `sums` on.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from numba import njit
 from ._fourier import rings_to_tile, tile_to_rings
 from ._kinds import (
     pack_into,
-    phases_per_group,
     phases_to_tile,
     tile_to_phases,
     unpack_into,
 )
+from ._legendre import PHASES
 
 
 @njit(error_model="numpy")
@@ -25,16 +25,16 @@ def coef_to_sums(sums, coef, state, t, groups, tiles):
 
     Parameters
     ----------
-    sums : (tiles * ngroups * phases_per_group,) float64
+    sums : (tiles * ngroups * PHASES * components,) float64
         Overwritten for these groups.
-    coef : (nsteps * numbers_per_step,) float64
+    coef : (nsteps * WIDTH * components,) float64
     state : (2 * BLOCK,) float64
         Work space of the derivative.
     t : Transform
     groups, tiles : (int, int)
         First, and one after the last.
     """
-    each = phases_per_group(t.legendre)
+    each = PHASES * len(t.legendre.first)
     size = t.legendre.first.shape[1] * each
     for g in range(groups[0], groups[1]):
         for tile in range(tiles[0], tiles[1]):
@@ -45,7 +45,7 @@ def coef_to_sums(sums, coef, state, t, groups, tiles):
 @njit(error_model="numpy")
 def sums_to_coef(coef, sums, state, t, groups, tiles):
     """Legendre stage of an analysis: adds to the coefficients. The transpose of `coef_to_sums`."""
-    each = phases_per_group(t.legendre)
+    each = PHASES * len(t.legendre.first)
     size = t.legendre.first.shape[1] * each
     for g in range(groups[0], groups[1]):
         for tile in range(tiles[0], tiles[1]):
@@ -56,7 +56,7 @@ def sums_to_coef(coef, sums, state, t, groups, tiles):
 @njit(error_model="numpy")
 def sums_to_rings(points, sums, t, scratch, tiles):
     """Fourier stage of a synthesis: overwrites the rings of these tiles."""
-    size = t.legendre.first.shape[1] * phases_per_group(t.legendre)
+    size = t.legendre.first.shape[1] * PHASES * len(t.legendre.first)
     for tile in range(tiles[0], tiles[1]):
         k = (tile - tiles[0]) * size
         tile_to_rings(points, sums[k : k + size], tile, t, scratch)
@@ -65,7 +65,7 @@ def sums_to_rings(points, sums, t, scratch, tiles):
 @njit(error_model="numpy")
 def rings_to_sums(sums, points, t, scratch, tiles):
     """Fourier stage of an analysis: overwrites the sums of these tiles."""
-    size = t.legendre.first.shape[1] * phases_per_group(t.legendre)
+    size = t.legendre.first.shape[1] * PHASES * len(t.legendre.first)
     for tile in range(tiles[0], tiles[1]):
         k = (tile - tiles[0]) * size
         rings_to_tile(sums[k : k + size], points, tile, t, scratch)
