@@ -13,7 +13,7 @@ from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
 from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
 from ._prepare import Prepared
-from ._rule_calls import PREFIX, always_shadowed, revealed
+from ._rule_calls import PREFIX, always_shadowed, integers_marked, revealed
 
 ENTRY = "entry"
 ERRORS = "rule_errors"
@@ -98,7 +98,11 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
     if request.mode is Mode.PRIMAL:
         ir = HINT.sub("", prepared.ir) + _function_itself(prepared) + _entry(prepared, request)
         return Differentiated(prepared, request, ir)
-    seen = always_shadowed(prepared.ir) if request.mode is Mode.FORWARD else prepared.ir
+    seen = prepared.ir
+    if request.mode is Mode.FORWARD:
+        seen = always_shadowed(seen)
+    elif request.mode is Mode.FORWARD_OVER_REVERSE:
+        seen = integers_marked(seen)
     if request.runtime_activity:
         _refuse_recursion(prepared)
     seen = inlined(seen)

@@ -49,7 +49,8 @@ def hvp(function: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple
     -----
     Rules are passed as follows. A `LinearRule` is its own second derivative: the function is run on
     values and tangents, the adjoint on cotangents and their tangents. The `augmented_primal` and
-    `reverse` of a `CustomRule` are differentiated by Enzyme, forwards.
+    `reverse` of a `CustomRule` are differentiated by Enzyme, forwards. A `RecomputedRule` is left
+    aside: Enzyme looks into its function, and keeps what it needs.
 
     Arrays that the function writes are copied first, as for `grad`, if they vary.
 

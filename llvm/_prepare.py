@@ -22,7 +22,6 @@ from enzyme_rules import (
 from ._abi import leaves
 from ._custom_rule import custom_rule
 from ._effects import Effects, analyse
-from ._errors import NoDerivativeError
 from ._linear_rule import linear_rule
 from ._lower import COUNT_ERROR, Lowered, compile_raw, flat_function, link
 from ._recomputed_rule import recomputed_rule
@@ -131,10 +130,12 @@ def _linked(text: str, more: str) -> str:
     return str(module)
 
 
-def _body(call: RuledCall, symbol: str) -> str:
+def _body(call: RuledCall, symbol: str, *, seen_by_enzyme: bool = False) -> str:
     """A module that defines an opaque function."""
     body = compile_raw(call.rule.function, call.argument_types, follow_rule=False)
-    op = flat_function(body, symbol, call.argument_types, keep_value=False, seen_by_enzyme=False)
+    op = flat_function(
+        body, symbol, call.argument_types, keep_value=False, seen_by_enzyme=seen_by_enzyme
+    )
     return link([body], [op])
 
 
@@ -146,13 +147,10 @@ def _rule(call: RuledCall, twice: bool) -> str:
         return private(custom_rule(call, twice), keep=())
     if isinstance(call.rule, RecomputedRule):
         if twice:
-            raise NoDerivativeError(
-                f"`hvp` has no derivative for the reverse pass of `{call.rule.name}`, which has a "
-                f"RecomputedRule. Unregister the rule: Enzyme then looks into the function.",
-                stage="prepare",
-                function=call.rule.name,
-                symbol=call.rule.name,
-            )
+            # Enzyme cannot forget and derive again what it is to derive once more: it looks into
+            # the function, and keeps what it needs.
+            body = _body(call, call.symbol, seen_by_enzyme=True)
+            return private(body, keep=(call.symbol,))
         return private(recomputed_rule(call), keep=())
     raise TypeError(f"no way to attach a {type(call.rule).__name__}")
 

@@ -103,19 +103,18 @@ class _Builder:
         The derivative is then one for all choices of what varies. Enzyme could ask at run time,
         for each access, but code that asks is not vectorised.
         """
-        primal, shadow = list(primal), list(shadow)
+        values, shadow = list(primal), list(shadow)
         borrowed = []
         for argument, ty, leaf in self.arrays:
-            if argument in self.rule.constants or not self.shims.leaves[leaf].can_vary:
-                continue
-            constant = builder.icmp_unsigned("==", primal[leaf], shadow[leaf])
-            own = self._memory_like(builder, ty, primal[leaf:], constant)
-            borrowed.append(own[0])
-            shadow[leaf] = builder.select(constant, own[1], shadow[leaf])
             if own_outputs and argument in self.rule.outputs:
-                own = self._memory_like(builder, ty, primal[leaf:], ir.IntType(1)(1))
-                borrowed.append(own[0])
-                primal[leaf] = own[1]
+                memory, start = self._memory_like(builder, ty, primal[leaf:], ir.IntType(1)(1))
+                borrowed.append(memory)
+                values[leaf] = start
+            if argument not in self.rule.constants and self.shims.leaves[leaf].can_vary:
+                constant = builder.icmp_unsigned("==", primal[leaf], shadow[leaf])
+                memory, start = self._memory_like(builder, ty, primal[leaf:], constant)
+                borrowed.append(memory)
+                shadow[leaf] = builder.select(constant, start, shadow[leaf])
         body = self.shims.declare("body" if own_outputs else "tangent", self.shims.types)
         kind = ir.FunctionType(VOID, [], var_arg=True)
         enzyme = ir.Function(self.module, kind, f"__enzyme_{mode}_{self.shims.call.symbol}")
@@ -127,7 +126,7 @@ class _Builder:
             first, end = self.shims.first_leaf[argument : argument + 2]
             for leaf in range(first, end):
                 varies = self.shims.leaves[leaf].can_vary and argument not in self.rule.constants
-                arguments += [dup, primal[leaf], shadow[leaf]] if varies else [const, primal[leaf]]
+                arguments += [dup, values[leaf], shadow[leaf]] if varies else [const, values[leaf]]
         builder.call(enzyme, arguments)
         free = cgutils.get_or_insert_function(self.module, ir.FunctionType(VOID, [POINTER]), "free")
         for memory in borrowed:
@@ -216,7 +215,7 @@ def _checksum(array: Any) -> Any:
     return total
 
 
-def _bits(value): ...
+def _bits(value) -> Any: ...
 
 
 @overload(_bits, inline="always")

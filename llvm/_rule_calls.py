@@ -97,8 +97,7 @@ def always_shadowed(ir: str) -> str:
     There Enzyme does not find the rule of a call that has a constant pointer among its arguments
     ("No forward mode derivative found"; reverse mode finds it). What comes out of a function that
     it is told to take for active has a shadow: that of a constant is the pointer itself, as in
-    reverse mode. Nor does it where a number might be a pointer for all it knows, as one that comes
-    from the middle of an array. Remove this when Enzyme finds such rules.
+    reverse mode. Remove this when Enzyme finds such rules.
     """
     count = 0
 
@@ -112,13 +111,26 @@ def always_shadowed(ir: str) -> str:
                 count += 1
                 lines.append(f"{indent}{name} = call ptr @{SHADOWED}({argument})\n")
                 argument = f"ptr {name}"
-            elif argument.startswith("i64 ") and _INTEGER not in argument:
-                argument = f"i64 {_INTEGER} {argument.removeprefix('i64 ')}"
             passed.append(argument)
         return f"{''.join(lines)}{indent}{call}({', '.join(passed)}){rest}"
 
     text = _CALL.sub(shadowed, ir)
-    return f"{text}\n{SHADOWED_POINTER}" if count else ir
+    return integers_marked(f"{text}\n{SHADOWED_POINTER}" if count else ir)
+
+
+def integers_marked(ir: str) -> str:
+    """The module with the integers among the arguments of opaque calls marked as such.
+
+    Forwards, Enzyme does not find the rule where one might be a pointer for all it knows, as a
+    number that comes from the middle of an array.
+    """
+
+    def marked(found: re.Match[str]) -> str:
+        indent, call, arguments, rest = found.groups()
+        passed = re.sub(rf"\bi64 (?!{re.escape(_INTEGER)})", f"i64 {_INTEGER} ", arguments)
+        return f"{indent}{call}({passed}){rest}"
+
+    return _CALL.sub(marked, ir)
 
 
 HIDDEN = "_hidden"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy.typing import ArrayLike, NDArray
+
+from ._points import adjoint_evaluate, evaluate
 from ._ring_transform import Recipe, RingTransform, prepare
 from .grids import RingGrid
 
@@ -88,3 +91,24 @@ class Transform(RingTransform):
         call = "sht.Transform(lmax, grid, mmax, dtype, threads)"
         recipe = Recipe(0, lmax, grid, mmax, dtype, threads, truncation, orders, aliasing)
         return prepare(cls, call, recipe)
+
+    def evaluate(
+        self, a: ArrayLike, theta: ArrayLike, phi: ArrayLike, out: NDArray | None = None
+    ) -> NDArray:
+        """Values at any points of the field that has these coefficients; see `sht.evaluate`."""
+        self._require_triangle("evaluate(a, theta, phi)")
+        return evaluate(a, theta, phi, self.lmax, self.mmax, out=out)
+
+    def adjoint_evaluate(
+        self, values: ArrayLike, theta: ArrayLike, phi: ArrayLike, out: NDArray | None = None
+    ) -> NDArray:
+        """The transpose of `evaluate`; see `sht.adjoint_evaluate`."""
+        self._require_triangle("adjoint_evaluate(values, theta, phi)")
+        return adjoint_evaluate(values, theta, phi, self.lmax, self.mmax, out=out)
+
+    def _require_triangle(self, call: str) -> None:
+        if self.truncation.rhomboidal:
+            raise NotImplementedError(
+                f"`sht.Transform.{call}` takes triangular or trapezoidal truncation. Got "
+                f"rhomboidal. Spread the coefficients over the triangle: `dense[l, m]`, `sht.pack`."
+            )

@@ -9,7 +9,7 @@ import pytest
 
 from enzyme_rules import RecomputedRule, register
 from enzyme_rules.testing import RuleError, test_rule
-from llvm import AutodiffError, Duplicated, Reverse, autodiff, grad, jvp, value_and_grad
+from llvm import AutodiffError, Duplicated, Reverse, autodiff, grad, hvp, jvp, value_and_grad
 from tests.gradient_checks import CHECKS, Case
 
 X = np.array([0.2, 0.45, 0.6, 0.75, 0.9])
@@ -95,6 +95,14 @@ def test_is_what_enzyme_derives_without_it():
     np.testing.assert_allclose(recomputed_gradient, gradient, rtol=1e-13)
 
 
+def test_second_derivatives():
+    by_itself, recomputed = losses()
+    tangent = np.linspace(1, 2, X.size)
+    expected, got = (hvp(f, (X, STEPS), (tangent, None)) for f in (by_itself, recomputed))
+    for one, other in zip(got, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-13 * np.abs(other).max())
+
+
 def test_gradients():
     for check in CHECKS:
         check(Case(function=losses()[1], arguments=(X, STEPS)))
@@ -148,6 +156,30 @@ def test_leaves_results_alone():
     autodiff(Reverse, loss, Duplicated(y, np.zeros(5)), Duplicated(X, dx))
     np.testing.assert_array_equal(y, 7.0)
     assert dx.all()
+
+
+def test_leaves_integer_results_alone():
+    @numba.njit
+    def halved_into(y, count, x):
+        count[0] = 0
+        for i in range(x.size):
+            y[i] = x[i]
+            while y[i] > 0.25:
+                y[i] *= 0.5
+                count[0] += 1
+
+    register(RecomputedRule(halved_into, outputs=(0, 1)))
+
+    @numba.njit
+    def loss(x, count):
+        y = np.empty_like(x)
+        halved_into(y, count, x)
+        count[0] += 100
+        return y.sum()
+
+    count = np.zeros(1, np.int64)
+    np.testing.assert_array_equal(grad(loss)(X, count), [1, 0.5, 0.25, 0.25, 0.25])
+    assert count[0] == 107
 
 
 def test_keeps_nothing():
