@@ -44,6 +44,14 @@ from .interpolation import regrid_bilinear as regrid_bilinear
 from .interpolation import regrid_spectral as regrid_spectral
 from .layouts import truncate as truncate
 from .layouts import truncate_into as truncate_into
+from .refinement import Refined as Refined
+from .refinement import adjoint_jacobi_analysis as adjoint_jacobi_analysis
+from .refinement import adjoint_least_squares_analysis as adjoint_least_squares_analysis
+from .refinement import jacobi_analysis as jacobi_analysis
+from .refinement import jacobi_analysis_into as jacobi_analysis_into
+from .refinement import least_squares_analysis as least_squares_analysis
+from .refinement import least_squares_analysis_into as least_squares_analysis_into
+from .refinement import least_squares_solver as least_squares_solver
 from .rotation import adjoint_rotate as adjoint_rotate
 from .rotation import euler_angles as euler_angles
 from .rotation import rotate as rotate

@@ -50,7 +50,7 @@ class SpinTransform(RingTransform):
     >>> eb[0, sht.lm_index(5, 2, 16)] = 1.0
     >>> qu = t.synthesis(eb)
     >>> qu.shape, bool(np.allclose(t.analysis(qu), eb))
-    ((2, 26, 52), True)
+    ((2, 28, 56), True)
     """
 
     def __new__(
