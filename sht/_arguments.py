@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def as_batch(
     if array.shape[-len(shape) :] != shape or array.ndim < len(shape):
         raise ValueError(
             f"`{call}` needs shape {_shown(shape)}. Got {array.shape}. "
-            f"{_shape_hint(array, shape)}".rstrip()
+            f"{_shape_hint(call, array, shape)}".rstrip()
         )
     leading = array.shape[: array.ndim - len(shape)]
     return np.ascontiguousarray(array).reshape(-1, *shape), leading
@@ -92,12 +93,22 @@ def _cast_hint(array: NDArray, dtype: Any) -> str:
     return "Fields are real, coefficients complex."
 
 
-def _shape_hint(array: NDArray, shape: tuple[int, ...]) -> str:
-    if len(shape) == 2 and array.shape[-2:] == shape[::-1]:
-        return "Longitude comes last: pass `field.swapaxes(-1, -2)`."
-    if len(shape) == 1 and array.dtype.kind == "c":
+def _shape_hint(call: str, array: NDArray, shape: tuple[int, ...]) -> str:
+    """What may have gone wrong."""
+    coefficients = array.dtype.kind == "c"
+    pair = len(shape) > 1 and shape[0] == 2 and not call.startswith("sht.Transform.")
+    if pair and array.shape[-len(shape) + 1 :] == shape[1:]:
+        return f"It takes pairs: `np.stack([first, second], axis={-len(shape)})`."
+    if pair and len(shape) == 2 and array.shape[-2:] == shape[::-1]:
+        return "The axis of 2 comes first: pass it with `.swapaxes(-1, -2)`."
+    if coefficients:
         return "Coefficients are packed, m-major, as in healpy: see `sht.lm_index`."
-    if len(shape) == 1:
+    if len(shape) > 1 + pair and array.shape[-2:] == shape[:-3:-1]:
+        return "Longitude comes last: pass `field.swapaxes(-1, -2)`."
+    if len(shape) > 1 + pair and array.shape[-1:] == (math.prod(shape[-2:]),):
+        rings = ", ".join(map(str, shape[-2:]))
+        return f"Split its rings: `field.reshape(*field.shape[:-1], {rings})`."
+    if len(shape) == 1 + pair:
         return "Fields on reduced grids are flat, ring after ring from the north."
     return ""
 
@@ -108,8 +119,8 @@ _WRONG_FIELD = (
     "Pass one field at a time, of t's own grid."
 )
 _WRONG_COEFFICIENTS = (
-    f"{_CALLS} `t.ncoef` coefficients. Got another number. "
-    "Make them with `np.zeros(t.coefficients.shape, complex)`."
+    f"{_CALLS} coefficients of shape `t.coefficients.shape`. Got another. "
+    "Make them with `np.zeros(*t.coefficients)`."
 )
 _WRONG_SCRATCH = (
     f"{_CALLS} the scratch of this Transform. Got that of another. Make it with `t.scratch()`."
@@ -127,17 +138,17 @@ def check_kernel_arrays(field, a, t, scratch):
     ValueError
         Another shape, or the scratch of another Transform.
     """
-    _require_kernel_types(field, a, t)
+    _require_kernel_types(field, a, t, scratch)
     count = len(t.legendre.first)
     rings = t.rings
     fits = field.size == count * rings.npoints and field.shape[field.ndim - 1] == (
         rings.width if rings.width > 0 else rings.npoints
     )
     if count == 2:
-        fits = fits and field.shape[0] == 2 and a.shape[0] == 2
+        fits = fits and field.shape[0] == 2
     if field.ndim != (count if rings.width == 0 else count + 1) or not fits:
         raise ValueError(_WRONG_FIELD)
-    if a.size != count * len(t.legendre.scale):
+    if a.size != count * len(t.legendre.scale) or (count == 2 and a.shape[0] != 2):
         raise ValueError(_WRONG_COEFFICIENTS)
     _, ngroups, ntiles = t.legendre.first.shape
     half = rings.longest // 2 + 1
@@ -152,7 +163,7 @@ def check_kernel_arrays(field, a, t, scratch):
 
 
 @intrinsic
-def _require_kernel_types(typing_context: Any, field: Any, a: Any, t: Any) -> Any:
+def _require_kernel_types(typing_context: Any, field: Any, a: Any, t: Any, scratch: Any) -> Any:
     real = t.types[t.fields.index("ffts")][-1].dtype
     complex_type = types.complex64 if real == types.float32 else types.complex128
     spin = with_spin(t.types[t.fields.index("legendre")])
@@ -168,4 +179,8 @@ def _require_kernel_types(typing_context: Any, field: Any, a: Any, t: Any) -> An
                 f"{_CALLS} `{name}` to be a C-contiguous {shown}. Got {ty}. "
                 f"What they write comes first; `ascontiguousarray` and `astype` convert the rest."
             )
-    return types.void(field, a, t), lambda context, builder, sig, args: context.get_dummy_value()
+    if scratch.types[scratch.fields.index("row")].dtype != complex_type:
+        raise TypeError(_WRONG_SCRATCH)
+    return types.void(
+        field, a, t, scratch
+    ), lambda context, builder, sig, args: context.get_dummy_value()

@@ -197,10 +197,10 @@ _SHIFT = 2.0**-256
 @njit(error_model="numpy")
 def _product(mantissa, exponent, factor):
     mantissa *= factor
-    if abs(mantissa) < 1.0 / _RANGE and mantissa != 0.0:
-        return mantissa / _SHIFT, exponent + 1
-    if abs(mantissa) >= _RANGE:
-        return mantissa * _SHIFT, exponent - 1
+    while abs(mantissa) < 1.0 / _RANGE and mantissa != 0.0:
+        mantissa, exponent = mantissa / _SHIFT, exponent + 1
+    while abs(mantissa) >= _RANGE:
+        mantissa, exponent = mantissa * _SHIFT, exponent - 1
     return mantissa, exponent
 
 
@@ -288,13 +288,15 @@ def _fill_seeds(t, offset, sine, highest, south):
     now, following, power = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK, np.int64)
     for g in range(ngroups):
         lanes = min(LANES, t.mmax + 1 - g * LANES)
+        # Next to the poles functions go as θ^(m + s), and in the south as θ^|m - s|.
+        largest = min(max(t.spin - g * LANES, 0), lanes - 1) if south else 0
         for tile in range(ntiles):
             rings = min(RINGS, nrings - tile * RINGS)
             first = t.starts[g + 1] - t.starts[g]
             if highest[tile] >= g * LANES:
                 # Functions are largest on the ring next to the Equator.
                 j = tile * RINGS + rings - 1
-                for lane in (0, lanes - 1):
+                for lane in (largest, lanes - 1):
                     m = g * LANES + lane
                     step = _first_step(
                         t, offset, g, lane, t.x[south, j], mantissa[j, m], exponent[j, m]

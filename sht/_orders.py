@@ -60,9 +60,11 @@ def orders_kept(
     else:
         kept = np.asarray(orders)
         if kept.dtype.kind not in "iu" or kept.shape != (grid.nlat,) or np.any(kept < 0):
+            got = f"{kept.dtype} of shape {kept.shape}"
+            got += f", {kept.min()} among them" if kept.dtype.kind in "iu" and kept.size else ""
             raise ValueError(
                 f"`{call}` needs `orders` to be the name of a rule, or integers >= 0, one for each "
-                f"ring: shape ({grid.nlat},). Got {kept.dtype} of shape {kept.shape}."
+                f"ring: shape ({grid.nlat},). Got {got}."
             )
     kept = np.minimum(kept, mmax).astype(np.int64)
     return np.minimum(kept, (grid.nlon - 1) // 2) if aliasing == "drop" else kept
@@ -91,7 +93,7 @@ def check_carries(call: str, grid: Any, lmax: int, mmax: int, aliasing: str) -> 
         needs = " and ".join(f"{n} <= {most}" for n, most in limits.items() if most < math.inf)
         shape = " x ".join(map(str, grid.shape))
         fix = f"`sht.grids.{name}.for_lmax({lmax})` carries it."
-        if not hasattr(grid, "for_lmax"):
+        if grid.max_lmax is None:
             fix = 'Take longer rings, a lower mmax, or aliasing="fold".'
         raise ValueError(
             f"`{call}` needs {needs} on this {name} of {shape} points. "

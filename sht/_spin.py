@@ -108,11 +108,14 @@ def pack_into(coef, a, tables):
             count = tables.counts[m] if m <= tables.mmax else 0
             first = tables.begins[m] if m <= tables.mmax else 0
             sign = _first_sign(tables, m)
+            # Those of order 0 cancel in Q and U, but for the rounding of the north and the south.
+            imaginary = 1.0 if m > 0 else 0.0
             k = SPIN_WIDTH * start + lane
             for i in range(count):
                 scale = tables.scale[first + i]
-                e_re, e_im = scale * a[0, first + i].real, scale * a[0, first + i].imag
-                b_re, b_im = scale * a[1, first + i].real, scale * a[1, first + i].imag
+                e_re, b_re = scale * a[0, first + i].real, scale * a[1, first + i].real
+                scale *= imaginary
+                e_im, b_im = scale * a[0, first + i].imag, scale * a[1, first + i].imag
                 coef[k] = b_im - e_re
                 coef[k + LANES] = -e_im - b_re
                 coef[k + 2 * LANES] = sign * (e_re + b_im)
@@ -135,10 +138,11 @@ def unpack_into(a, coef, tables):
         first = tables.begins[m]
         sign = _first_sign(tables, m)
         for i in range(tables.counts[m]):
-            scale = 0.5 * tables.scale[first + i]
+            real = 0.5 * tables.scale[first + i]
+            imag = real if m > 0 else 0.0
             plus_re, plus_im = coef[k], coef[k + LANES]
             minus_re, minus_im = sign * coef[k + 2 * LANES], sign * coef[k + 3 * LANES]
-            a[0, first + i] = complex(scale * (minus_re - plus_re), scale * (minus_im - plus_im))
-            a[1, first + i] = complex(scale * (-plus_im - minus_im), scale * (plus_re + minus_re))
+            a[0, first + i] = complex(real * (minus_re - plus_re), imag * (minus_im - plus_im))
+            a[1, first + i] = complex(real * (-plus_im - minus_im), imag * (plus_re + minus_re))
             sign = -sign
             k += SPIN_WIDTH

@@ -1,31 +1,40 @@
-r"""The slow, obvious transform with its analytic adjoints, for tests only.
+r"""The slow, obvious transform with its analytic adjoints, of any spin, for tests only.
 
-The four maps are written ring by ring from their equations and share no code with the fast
-transform or with Enzyme, so that agreement means something. With
-:math:`o_{mj} = e^{i m \varphi_{0j}}`, :math:`\Delta\Omega_j` the area of a point of ring j,
-unnormalised FFTs, and ``M_j`` the highest order kept on ring j:
+The four maps are sums over orders at the points of each ring, written from their equations. They
+share nothing with the fast transform but the packing: no FFT, no half spectra, no symmetry of the
+rings, no recurrence with spin. With :math:`_s\lambda_{lm}` the harmonics at longitude 0,
+orders of both signs, and :math:`M_j` the highest order kept on ring j:
 
 .. math::
 
-   g_{mj} = o_{mj} \sum_l \lambda_{lm}(\theta_j) a_{lm},\quad f_j = \mathrm{brfft}(g_{\cdot j})
+   f_{ji} = \sum_{|m| \le M_j} e^{i m \varphi_{ji}} \sum_l {}_s\lambda_{lm}(\theta_j) c_{lm}
    \quad\text{(synthesis)}
 
-   a_{lm} = \sum_j \Delta\Omega_j \overline{o_{mj}} \lambda_{lm}(\theta_j)\, \mathrm{rfft}(f_j)_m
+   c_{lm} = \sum_j \Delta\Omega_j\, {}_s\lambda_{lm}(\theta_j) \sum_i e^{-i m \varphi_{ji}} f_{ji}
    \quad\text{(analysis)}
 
-Orders at and above the Nyquist order of a ring are dropped: ``M_j = min(mmax, (nlon_j - 1) // 2)``.
-Pass ``orders`` for another rule.
+For scalars f is the field and c = a, with :math:`a_{l,-m} = (-1)^m \bar a_{lm}`. For spin s > 0,
+f = Q + iU and c = -(E + iB), where E and B are as a: shapes have an axis of 2 in front of their
+last ones, and what follows holds with it.
+
+Orders at and above that of Nyquist are left out: ``M_j = min(mmax, (nlon_j - 1) // 2)``.
+``orders`` gives others. Those beyond Nyquist are then what the points make of them:
+``orders=mmax`` is ``aliasing="fold"``.
 
 Cotangents follow :math:`\bar z = \partial L/\partial\,\mathrm{Re} z + i\,\partial L/\partial\,
-\mathrm{Im} z`, adjoint to the inner product :math:`\mathrm{Re}\sum \bar x y`.
+\mathrm{Im} z`, adjoint to the inner product :math:`\mathrm{Re}\sum \bar x y`. An order m > 0 is in
+the sum twice: hence the factor 2 - δ_m0 in the adjoints.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._spectrum import ncoef, pack, unpack
+from ._spectrum import degrees_orders, ncoef, pack, unpack
 from .grids import RingGrid
 
 
@@ -90,12 +99,56 @@ def legendre_table(
     return table
 
 
+def spin_table(spin: int, lmax: int, mmax: int, theta: ArrayLike) -> NDArray[np.float64]:
+    r"""Spin-weighted harmonics at longitude 0, orders of both signs.
+
+    Parameters
+    ----------
+    spin : int
+    lmax, mmax : int
+    theta : (nlat,) float64
+
+    Returns
+    -------
+    (nlat, lmax + 1, 2 * mmax + 1) float64
+        ``table[j, l, mmax + m]`` is :math:`_s\lambda_{lm}(\theta_j) = (-1)^s \sqrt{(2l+1)/4\pi}\,
+        d^l_{m,-s}(\theta_j)`, zero where ``l < max(|m|, spin)``.
+
+    Notes
+    -----
+    The matrix d is :math:`e^{-i\theta J_y}`, which the eigenvectors of :math:`J_y` make without any
+    recurrence [1]_; its eigenvalues are the integers from -l to l.
+
+    References
+    ----------
+    .. [1] X. M. Feng et al., "High-precision evaluation of Wigner's d matrix by exact
+       diagonalization", Phys. Rev. E 92 (2015) 043307.
+
+    Examples
+    --------
+    >>> table = spin_table(1, 1, 1, [np.pi / 2])
+    >>> bool(abs(table[0, 1, 1] - np.sqrt(3 / (8 * np.pi))) < 1e-15)  # sqrt(3/8π) sin θ
+    True
+    """
+    theta = np.asarray(theta, np.float64)
+    table = np.zeros((len(theta), lmax + 1, 2 * mmax + 1))
+    for l in range(spin, lmax + 1):  # noqa: E741
+        vectors = _eigenvectors(l)
+        turned = np.exp(-1j * np.outer(theta, np.arange(-l, l + 1)))
+        column = ((turned * vectors[l - spin].conj()) @ vectors.T).real  # d of orders m and -spin
+        kept = min(l, mmax)
+        factor = (-1) ** spin * np.sqrt((2 * l + 1) / (4 * np.pi))
+        table[:, l, mmax - kept : mmax + kept + 1] = factor * column[:, l - kept : l + kept + 1]
+    return table
+
+
 def synthesis(
     a: ArrayLike,
     grid: RingGrid,
     lmax: int,
     mmax: int | None = None,
     *,
+    spin: int = 0,
     orders: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
     """Field on a grid from its coefficients, S.
@@ -107,21 +160,22 @@ def synthesis(
     grid : RingGrid
     lmax, mmax : int
         Truncation of ``a``; ``mmax = None`` means ``lmax``.
-    orders : (nlat,) int, optional
-        Highest order kept on each ring, at most ``nlon_j // 2``.
+    spin : int
+    orders : int or (nlat,) int, optional
+        Highest order kept on each ring.
 
     Returns
     -------
     (..., *grid.shape) float64
     """
     mmax = lmax if mmax is None else mmax
-    dense = unpack(np.asarray(a, np.complex128), lmax, mmax)
-    field = np.empty((*dense.shape[:-2], grid.npoints))
-    for _, ring, nlon, table, phase in _rings(grid, lmax, mmax, orders):
-        kept = len(phase)
-        order_sums = np.einsum("lm,...lm->...m", table, dense[..., :kept]) * phase
-        field[..., ring] = _brfft(order_sums, nlon)
-    return field.reshape(*dense.shape[:-2], *grid.shape)
+    c = _whole(unpack(np.asarray(a, np.complex128), lmax, mmax), spin)
+    field = np.empty((*c.shape[:-2], grid.npoints), np.complex128)
+    for ring, part, table, waves in _rings(grid, lmax, mmax, spin, orders):
+        order_sums = np.einsum("lm,...lm->...m", table, c[..., part])
+        field[..., ring] = order_sums @ waves.T
+    pair = field.real if spin == 0 else np.stack([field.real, field.imag], axis=-2)
+    return np.ascontiguousarray(pair.reshape(*pair.shape[:-1], *grid.shape))
 
 
 def adjoint_synthesis(
@@ -130,6 +184,7 @@ def adjoint_synthesis(
     lmax: int,
     mmax: int | None = None,
     *,
+    spin: int = 0,
     orders: ArrayLike | None = None,
 ) -> NDArray[np.complex128]:
     r"""Cotangent of the coefficients from that of the field, the adjoint of :func:`synthesis`.
@@ -137,7 +192,7 @@ def adjoint_synthesis(
     Parameters
     ----------
     cotangent : (..., *grid.shape) float64
-    grid, lmax, mmax, orders
+    grid, lmax, mmax, spin, orders
         As in :func:`synthesis`.
 
     Returns
@@ -147,18 +202,13 @@ def adjoint_synthesis(
 
     Notes
     -----
-    :math:`\bar a_{lm} = \sum_j \overline{o_{mj}} \lambda_{lm}(\theta_j) s_{mj}\,
-    \mathrm{rfft}(\bar f_j)_m`, without quadrature weights, with s = 1 for m = 0 and m = nlon / 2
-    and 2 otherwise. It is (2 - delta_m0) times ducc0's, which counts the orders -m as unknowns.
+    :math:`\bar a_{lm} = (2 - \delta_{m0}) \sum_j \lambda_{lm}(\theta_j) \sum_i
+    e^{-i m \varphi_{ji}} \bar f_{ji}`, without quadrature weights. ducc0's is without the factor
+    2 - δ_m0: it counts the orders -m as unknowns.
     """
     mmax = lmax if mmax is None else mmax
-    points = _points("adjoint_synthesis(cotangent, grid, ...)", cotangent, grid)
-    dense = np.zeros((*points.shape[:-1], lmax + 1, mmax + 1), np.complex128)
-    for _, ring, nlon, table, phase in _rings(grid, lmax, mmax, orders):
-        kept = len(phase)
-        spectrum = np.fft.rfft(points[..., ring])[..., :kept] * _half_spectrum(nlon)[:kept]
-        dense[..., :kept] += table * (np.conj(phase) * spectrum)[..., None, :]
-    return pack(dense)
+    points = _points("adjoint_synthesis(cotangent, grid, ...)", cotangent, grid, spin)
+    return _multiplicity(lmax, mmax) * _moments(points, grid, lmax, mmax, spin, orders)
 
 
 def analysis(
@@ -167,6 +217,7 @@ def analysis(
     lmax: int,
     mmax: int | None = None,
     *,
+    spin: int = 0,
     orders: ArrayLike | None = None,
 ) -> NDArray[np.complex128]:
     """Coefficients of a field by the grid's quadrature, A.
@@ -174,7 +225,7 @@ def analysis(
     Parameters
     ----------
     field : (..., *grid.shape) float64
-    grid, lmax, mmax, orders
+    grid, lmax, mmax, spin, orders
         As in :func:`synthesis`.
 
     Returns
@@ -182,13 +233,9 @@ def analysis(
     (..., ncoef) complex128
     """
     mmax = lmax if mmax is None else mmax
-    points = _points("analysis(field, grid, ...)", field, grid)
-    dense = np.zeros((*points.shape[:-1], lmax + 1, mmax + 1), np.complex128)
-    for j, ring, _, table, phase in _rings(grid, lmax, mmax, orders):
-        kept = len(phase)
-        spectrum = np.fft.rfft(points[..., ring])[..., :kept] * grid.areas[j]
-        dense[..., :kept] += table * (np.conj(phase) * spectrum)[..., None, :]
-    return pack(dense)
+    points = _points("analysis(field, grid, ...)", field, grid, spin)
+    areas = np.repeat(grid.areas, grid.nlon)
+    return _moments(areas * points, grid, lmax, mmax, spin, orders)
 
 
 def adjoint_analysis(
@@ -197,6 +244,7 @@ def adjoint_analysis(
     lmax: int,
     mmax: int | None = None,
     *,
+    spin: int = 0,
     orders: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
     r"""Cotangent of the field from that of the coefficients, the adjoint of :func:`analysis`.
@@ -205,7 +253,7 @@ def adjoint_analysis(
     ----------
     cotangent : (..., ncoef) complex128
         The imaginary parts of order 0 are ignored.
-    grid, lmax, mmax, orders
+    grid, lmax, mmax, spin, orders
         As in :func:`synthesis`.
 
     Returns
@@ -214,18 +262,13 @@ def adjoint_analysis(
 
     Notes
     -----
-    :math:`\bar f_j = \mathrm{brfft}(\Delta\Omega_j\, o_{mj} \sum_l \lambda_{lm}(\theta_j)
-    \bar a_{lm} / s_{mj})`, with s as in :func:`adjoint_synthesis`.
+    :math:`\bar f_{ji} = \Delta\Omega_j \mathrm{Re} \sum_{m \ge 0} e^{i m \varphi_{ji}}
+    \sum_l \lambda_{lm}(\theta_j) \bar a_{lm}`.
     """
     mmax = lmax if mmax is None else mmax
-    dense = unpack(np.asarray(cotangent, np.complex128), lmax, mmax)
-    field = np.empty((*dense.shape[:-2], grid.npoints))
-    for j, ring, nlon, table, phase in _rings(grid, lmax, mmax, orders):
-        kept = len(phase)
-        factor = grid.areas[j] * phase / _half_spectrum(nlon)[:kept]
-        order_sums = np.einsum("lm,...lm->...m", table, dense[..., :kept]) * factor
-        field[..., ring] = _brfft(order_sums, nlon)
-    return field.reshape(*dense.shape[:-2], *grid.shape)
+    halved = np.asarray(cotangent, np.complex128) / _multiplicity(lmax, mmax)
+    areas = np.repeat(grid.areas, grid.nlon).reshape(grid.shape)
+    return areas * synthesis(halved, grid, lmax, mmax, spin=spin, orders=orders)
 
 
 def synthesis_matrix(
@@ -277,38 +320,83 @@ def random_coefficients(
     return a
 
 
-def _rings(grid: RingGrid, lmax: int, mmax: int, orders: ArrayLike | None):
-    """For each ring: number, slice of its points, nlon, table and phases of the orders kept."""
-    table = legendre_table(
+def _multiplicity(lmax: int, mmax: int) -> NDArray[np.float64]:
+    """(ncoef,) How often a coefficient is in the sum: for m > 0 as that of -m, too."""
+    return np.where(degrees_orders(lmax, mmax)[1] > 0, 2.0, 1.0)
+
+
+def _whole(dense: NDArray[np.complex128], spin: int) -> NDArray[np.complex128]:
+    """All c, of orders from -mmax to mmax, (..., lmax + 1, 2 * mmax + 1)."""
+    mmax = dense.shape[-1] - 1
+    signs = (-1.0) ** np.arange(mmax, 0, -1)
+    whole = np.concatenate([signs * dense[..., :0:-1].conj(), dense], axis=-1)
+    whole[..., mmax] = whole[..., mmax].real
+    return whole if spin == 0 else -(whole[..., 0, :, :] + 1j * whole[..., 1, :, :])
+
+
+def _moments(
+    points: NDArray, grid: RingGrid, lmax: int, mmax: int, spin: int, orders: ArrayLike | None
+) -> NDArray[np.complex128]:
+    """Packed coefficients of a sum over points, without weights; (..., npoints) complex."""
+    c = np.zeros((*points.shape[:-1], lmax + 1, 2 * mmax + 1), np.complex128)
+    for ring, part, table, waves in _rings(grid, lmax, mmax, spin, orders):
+        c[..., part] += table * (points[..., ring] @ waves.conj())[..., None, :]
+    positive = c[..., mmax:]
+    if spin == 0:
+        return pack(positive)
+    # c = -(E + iB), and of E and B those of order -m are known from those of m.
+    negative = (-1.0) ** np.arange(mmax + 1) * c[..., mmax::-1].conj()
+    return pack(np.stack([-0.5 * (positive + negative), 0.5j * (positive - negative)], axis=-3))
+
+
+def _rings(
+    grid: RingGrid, lmax: int, mmax: int, spin: int, orders: ArrayLike | None
+) -> Iterator[tuple[slice, slice, NDArray[np.float64], NDArray[np.complex128]]]:
+    """For each ring: slices of its points and orders, harmonics there, and (nlon, orders) waves."""
+    tables = _table(grid, lmax, mmax, spin)
+    highest = (grid.nlon - 1) // 2 if orders is None else np.asarray(orders)
+    highest = np.broadcast_to(highest, (grid.nlat,))
+    for j in range(grid.nlat):
+        kept = min(mmax, int(highest[j]))
+        part = slice(mmax - kept, mmax + kept + 1)
+        phases = np.exp(1j * np.arange(-kept, kept + 1) * grid.phi0[j])
+        ring = slice(int(grid.offsets[j]), int(grid.offsets[j + 1]))
+        yield ring, part, tables[j][:, part], phases * _waves(int(grid.nlon[j]), kept)
+
+
+@functools.lru_cache(maxsize=4)
+def _table(grid: RingGrid, lmax: int, mmax: int, spin: int) -> NDArray[np.float64]:
+    """(nlat, lmax + 1, 2 * mmax + 1) Harmonics at longitude 0."""
+    if spin > 0:
+        return spin_table(spin, lmax, mmax, grid.theta)
+    half = legendre_table(
         lmax, mmax, grid.theta, cos_theta=grid.cos_theta, sin_theta=grid.sin_theta
     )
-    highest = (grid.nlon - 1) // 2 if orders is None else np.asarray(orders)
-    for j in range(grid.nlat):
-        kept = min(mmax, int(highest[j])) + 1
-        phase = np.exp(1j * np.arange(kept) * grid.phi0[j])
-        ring = slice(int(grid.offsets[j]), int(grid.offsets[j + 1]))
-        yield j, ring, int(grid.nlon[j]), table[j, :, :kept], phase
+    signs = (-1.0) ** np.arange(mmax, 0, -1)
+    return np.concatenate([signs * half[..., :0:-1], half], axis=-1)
 
 
-def _half_spectrum(nlon: int) -> NDArray[np.float64]:
-    """s: how often each order of a half spectrum occurs in the whole one."""
-    s = np.full(nlon // 2 + 1, 2.0)
-    s[0] = 1.0
-    if nlon % 2 == 0:
-        s[-1] = 1.0
-    return s
+@functools.lru_cache(maxsize=64)
+def _waves(nlon: int, kept: int) -> NDArray[np.complex128]:
+    """(nlon, 2 * kept + 1) exp(2πi m k / nlon). Whole turns are taken off while they are exact."""
+    turns = np.outer(np.arange(nlon), np.arange(-kept, kept + 1)) % nlon
+    return np.exp(2j * np.pi * turns / nlon)
 
 
-def _brfft(spectrum: NDArray[np.complex128], nlon: int) -> NDArray[np.float64]:
-    """Unnormalised c2r FFT; missing orders are zero."""
-    return np.fft.irfft(spectrum, nlon, norm="forward")
+@functools.lru_cache(maxsize=128)
+def _eigenvectors(l: int) -> NDArray[np.complex128]:  # noqa: E741
+    """Of J_y, in the basis of orders from -l to l: rows are orders, columns eigenvalues."""
+    m = np.arange(-l, l)
+    up = 0.5 * np.sqrt(l * (l + 1.0) - m * (m + 1.0))  # <m + 1| J_x |m>
+    return np.linalg.eigh(np.diag(-1j * up, -1) + np.diag(1j * up, 1))[1]
 
 
-def _points(call: str, field: ArrayLike, grid: RingGrid) -> NDArray[np.float64]:
-    """Return a field as (..., npoints)."""
+def _points(call: str, field: ArrayLike, grid: RingGrid, spin: int) -> NDArray:
+    """Return a field as (..., npoints), complex where it has spin."""
     field = np.asarray(field, np.float64)
-    rank = len(grid.shape)
-    shape = ", ".join(map(str, grid.shape))
-    if field.ndim < rank or field.shape[-rank:] != grid.shape:
-        raise ValueError(f"`{call}` needs shape (..., {shape}). Got {field.shape}.")
-    return field.reshape(*field.shape[: field.ndim - rank], grid.npoints)
+    shape = (2, *grid.shape) if spin else grid.shape
+    if field.ndim < len(shape) or field.shape[-len(shape) :] != shape:
+        shown = ", ".join(map(str, shape))
+        raise ValueError(f"`{call}` needs shape (..., {shown}). Got {field.shape}.")
+    field = field.reshape(*field.shape[: field.ndim - len(grid.shape)], grid.npoints)
+    return field[..., 0, :] + 1j * field[..., 1, :] if spin else field

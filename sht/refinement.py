@@ -118,7 +118,7 @@ def adjoint_jacobi_analysis(
     field = t.adjoint_analysis(cotangent)
     last = field
     for _ in range(iterations):
-        cotangent = cotangent - t.adjoint_synthesis(last)
+        cotangent = cotangent - t.adjoint_synthesis(field)
         last = t.adjoint_analysis(cotangent)
         field = field + last
     return _returned(field, leading, out)

@@ -20,27 +20,27 @@ for name in features:
 llvm.get_host_cpu_features = targets.get_host_cpu_features = lambda: features
 llvm.get_host_cpu_name = lambda: cpu
 
-import numpy as np
-import sht
-from sht import _execute, _simd, reference
+from sht import _execute, _simd
+from sht.grids import FullGaussian, HEALPix, OctahedralGaussian
+from tests.sht_cases import MAPS, Case, difference, given_to
 
 assert (_simd.LANES, _simd.RINGS) == (4, 2)
-rng = np.random.default_rng(0)
-for divided in (False, True):
-    _execute._WORTH_DIVIDING = 0 if divided else 1 << 60
-    grid = sht.grids.FullGaussian(33, 64)
-    t = sht.Transform(31, grid, mmax=17, threads=2)
-    a = rng.normal(size=t.ncoef) + 1j * rng.normal(size=t.ncoef)
-    f = rng.normal(size=grid.shape)
-    for name, given in (
-        ("synthesis", a),
-        ("analysis", f),
-        ("adjoint_synthesis", f),
-        ("adjoint_analysis", a),
-    ):
-        want = getattr(reference, name)(given, grid, 31, 17)
-        error = abs(getattr(t, name)(given) - want).max() / abs(want).max()
-        assert error < 1e-13, (name, divided, error)
+with_spin = Case(HEALPix(8), 20, spin=2, aliasing="fold")
+single = Case(OctahedralGaussian(12), 20, dtype="float32", aliasing="fold")
+table = [  # few: everything is compiled anew
+    (Case(FullGaussian(33, 64), 31, 17), MAPS, (False, True)),
+    (with_spin, ("synthesis", "adjoint_synthesis"), (False,)),
+    (single, ("analysis",), (False,)),
+]
+for case, names, ways in table:
+    for name in names:
+        for divided in ways:
+            _execute._WORTH_DIVIDING = 0 if divided else 1 << 60
+            given = given_to(name, case.transform(), 1)
+            error = difference(
+                getattr(case.transform(2), name)(given), case.reference(name, given)
+            )
+            assert error <= case.tolerance, (case, name, divided, error)
 print("right")
 """
 

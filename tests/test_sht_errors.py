@@ -1,5 +1,6 @@
 """Bad input: one error that names the call, its need, what it got and the fix. NaN is data."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import sht
-from sht.grids import FullGaussian
+from sht.grids import FullGaussian, OctahedralGaussian, Rings
 from tests.sht_cases import random_pair, transform
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,7 +97,7 @@ def test_single_precision(name):
 @each_map
 def test_real_for_complex_and_complex_for_real(name):
     given = given_to(name)
-    other = given.real if MAPS[name] else given + 0j
+    other = np.real(given) if MAPS[name] else given + 0j
     fix = ".astype" if MAPS[name] else "Fields are real, coefficients complex."
     refused(name, other.copy(), error=TypeError, needs="dtype", got=str(other.dtype), fix=fix)
 
@@ -170,7 +171,8 @@ def test_what_is_no_grid():
 def test_truncation_beyond_the_grid(lmax, mmax, nlat, nlon):
     grid = FullGaussian(nlat, nlon)
     needs = (
-        f"needs lmax <= {nlat - 1} and mmax <= {(nlon - 1) // 2} on this grid of {nlat} x {nlon}"
+        f"needs lmax <= {nlat - 1} and mmax <= {(nlon - 1) // 2} on this FullGaussian of {nlat} x "
+        f"{nlon} points"
     )
     got = f"Got lmax = {lmax}, mmax = {lmax if mmax is None else mmax}"
     with pytest.raises(ValueError, match=r"`sht\.Transform\(") as caught:
@@ -208,14 +210,121 @@ def test_impossible_numbers_of_threads(threads):
         sht.Transform(5, FullGaussian(8, 16), threads=threads)
 
 
-@pytest.mark.parametrize("dtype", ["float32", np.float32, np.complex128, int])
-def test_other_dtypes_are_not_there_yet(dtype):
-    shown = np.dtype(dtype)
+RINGS = Rings([1.0, 2.0], 4)  # without weights
+REDUCED = OctahedralGaussian(6)  # 12 rings, of 20 to 40 points
+BAD_OPTIONS = {
+    "float16": (TypeError, {"dtype": "float16"}, "`dtype` to be float64 or float32. Got float16"),
+    "int": (TypeError, {"dtype": int}, "`dtype` to be float64 or float32. Got int64"),
+    "complex": (TypeError, {"dtype": complex}, "float64 or float32. Got complex128"),
+    "truncation": (ValueError, {"truncation": "square"}, '`truncation` to be "triangular"'),
+    "aliasing": (
+        ValueError,
+        {"aliasing": "wrap"},
+        '`aliasing` to be "drop" or "fold". Got \'wrap\'',
+    ),
+    "rule": (
+        ValueError,
+        {"orders": "septic"},
+        '"lincub_coslat", or an integer for each ring. Got \'s',
+    ),
+    "some": (
+        ValueError,
+        {"orders": [5, 5]},
+        "one for each ring: shape (12,). Got int64 of shape (2,)",
+    ),
+    "one": (ValueError, {"orders": 5}, "shape (12,). Got int64 of shape ()"),
+    "none": (ValueError, {"orders": None}, "shape (12,). Got object"),
+    "real": (ValueError, {"orders": np.full(12, 5.0)}, "shape (12,). Got float64 of shape (12,)"),
+    "negative": (
+        ValueError,
+        {"orders": np.full(12, -1)},
+        "Got int64 of shape (12,), -1 among them",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_OPTIONS)
+def test_bad_options(name):
+    error, options, message = BAD_OPTIONS[name]
+    for made, call in (
+        (sht.Transform, "`sht.Transform(lmax, grid, mmax, dtype, threads)` needs"),
+        (
+            functools.partial(sht.SpinTransform, 2),
+            "`sht.SpinTransform(spin, lmax, grid, mmax, dtype, threads)` needs",
+        ),
+    ):
+        with pytest.raises(error) as caught:
+            made(5, REDUCED, **options)
+        assert str(caught.value).startswith(call)
+        assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("spin", [0, -2, 2.0, None, "2"])
+def test_impossible_spins(spin):
+    with pytest.raises(ValueError, match=f"needs an integer spin >= 1. Got {spin!r}. Scalars: "):
+        sht.SpinTransform(spin, 5, REDUCED)
+
+
+def test_what_other_grids_carry():
     with pytest.raises(
-        NotImplementedError, match=f"has float64 transforms only. Got {shown}"
-    ) as caught:
-        sht.Transform(5, FullGaussian(8, 16), dtype=dtype)
-    assert "`field.astype(np.float64)`" in str(caught.value)
+        ValueError, match=r"needs lmax <= 11 and mmax <= 19 on this Octahedral.* 360"
+    ):
+        sht.Transform(12, REDUCED)
+    with pytest.raises(
+        ValueError, match=r"needs lmax <= 11 on this Octa.*`sht.grids.Octa.*\(12\)`"
+    ):
+        sht.Transform(12, REDUCED, aliasing="fold")
+    with pytest.raises(ValueError, match=r"mmax <= 1 on this Rings of 2 x 4 .* or aliasing=.fold"):
+        sht.Transform(11, RINGS)
+    assert sht.Transform(11, RINGS, aliasing="fold").mmax == 11
+    assert sht.Transform(11, RINGS, 1).mmax == 1
+
+
+def test_no_analysis_without_weights():
+    t = sht.Transform(11, RINGS, 1)
+    a, f = random_pair(t, 2)
+    for call in (lambda: t.analysis(f), lambda: t.adjoint_analysis(a)):
+        with pytest.raises(ValueError, match=r"needs a grid with quadrature weights. Got Rings"):
+            call()
+    assert t.adjoint_synthesis(t.synthesis(a)).shape == a.shape
+
+
+SPIN = sht.SpinTransform(2, 5, REDUCED, threads=1)
+FULL_SPIN = sht.SpinTransform(2, 5, FullGaussian(6, 11), threads=1)
+SCALAR = sht.Transform(5, REDUCED, threads=1)
+FULL = sht.Transform(5, FullGaussian(6, 11), threads=1)
+MISSHAPEN = [
+    (SCALAR.analysis, (12, 24), "(..., 360). Got (12, 24). Fields on reduced grids are flat"),
+    (SCALAR.analysis, (361,), "(..., 360). Got (361,)"),
+    (FULL.analysis, (2, 66), "(..., 6, 11). Got (2, 66). Split its rings"),
+    (SPIN.analysis, (360,), "(..., 2, 360). Got (360,). It takes pairs: `np.stack"),
+    (SPIN.analysis, (360, 2), "(..., 2, 360). Got (360, 2). The axis of 2 comes first"),
+    (SPIN.adjoint_synthesis, (2, 12, 24), "(..., 2, 360). Got (2, 12, 24). Fields on reduced"),
+    (SPIN.synthesis, (21,), "(..., 2, 21). Got (21,). It takes pairs"),
+    (SPIN.synthesis, (21, 2), "(..., 2, 21). Got (21, 2). The axis of 2 comes first"),
+    (SPIN.adjoint_analysis, (2, 20), "(..., 2, 21). Got (2, 20). Coefficients are packed"),
+    (FULL_SPIN.analysis, (6, 11), "(..., 2, 6, 11). Got (6, 11). It takes pairs"),
+    (FULL_SPIN.analysis, (2, 11, 6), "(..., 2, 6, 11). Got (2, 11, 6). Longitude comes last"),
+]
+
+
+@pytest.mark.parametrize("row", range(len(MISSHAPEN)))
+def test_shapes_on_other_grids_and_with_spin(row):
+    method, shape, message = MISSHAPEN[row]
+    coefficients = method.__name__ in ("synthesis", "adjoint_analysis")
+    with pytest.raises(ValueError, match=rf"`sht\.\w+\.{method.__name__}\(") as caught:
+        method(np.zeros(shape, complex if coefficients else float))
+    assert f"needs shape {message}" in str(caught.value)
+
+
+def test_each_precision_takes_its_own():
+    t = sht.Transform(5, REDUCED, dtype="float32", threads=1)
+    with pytest.raises(TypeError, match=r"needs dtype float32. Got float64. Convert it"):
+        t.analysis(np.zeros(360))
+    with pytest.raises(TypeError, match=r"needs dtype complex64. Got complex128. Convert it"):
+        t.synthesis(np.zeros(21, complex))
+    with pytest.raises(TypeError, match=r"`out` to be a float32 array. Got float64"):
+        t.synthesis(np.zeros(21, np.complex64), out=np.zeros(360))
 
 
 # NaN is data

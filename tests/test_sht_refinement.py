@@ -3,6 +3,7 @@
 import functools
 import itertools
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ any_spin = pytest.mark.parametrize("spin", [0, 2])
 
 
 @functools.cache
-def transform(name, spin=0, aliasing="fold", dtype="float64", threads=1):
+def make(name, spin=0, aliasing="fold", dtype="float64", threads=1):
     grid, lmax = GRIDS[name]
     options = {"dtype": dtype, "threads": threads, "aliasing": aliasing}
     if spin:
@@ -84,7 +85,7 @@ def difference(x, y):
 @pytest.mark.parametrize("iterations", range(4))
 def test_jacobi_equals_healpy(iterations):
     healpy = pytest.importorskip("healpy")
-    t, polarised = transform("HEALPix"), transform("HEALPix", 2)
+    t, polarised = make("HEALPix"), make("HEALPix", 2)
     maps = np.stack([noise(t, 1), *noise(polarised, 2)])
     want = healpy.map2alm(maps, t.lmax, pol=True, iter=iterations, use_weights=False)
     assert difference(jacobi_analysis(maps[0], t, iterations), want[0]) <= 1e-12
@@ -100,7 +101,7 @@ def test_jacobi_equals_healpy(iterations):
 @inexact
 def test_jacobi_contracts(name, spin):
     """The error of each iteration is at most a fifth of that of the one before."""
-    t = transform(name, spin)
+    t = make(name, spin)
     a = coefficients(t, 3)
     errors = [difference(jacobi_analysis(t.synthesis(a), t, k), a) for k in range(6)]
     assert 1e-5 < errors[0] < 0.2
@@ -112,7 +113,7 @@ def test_jacobi_contracts(name, spin):
 @pytest.mark.parametrize("aliasing", ["drop", "fold"])
 @every
 def test_least_squares_recovers_fields_of_these_degrees(name, aliasing, spin):
-    t = transform(name, spin, aliasing)
+    t = make(name, spin, aliasing)
     a = coefficients(t, 4)
     found = least_squares_analysis(t.synthesis(a), t, tolerance=TIGHT)
     assert difference(found.a, a) <= 1e-11
@@ -162,7 +163,7 @@ CHOICES = {
 @pytest.mark.parametrize("choice", CHOICES)
 @every
 def test_least_squares_equals_a_dense_solution(name, choice):
-    t = transform(name, aliasing="drop")
+    t = make(name, aliasing="drop")
     field, weights = noise(t, 7), CHOICES[choice](t)
     found = least_squares_analysis(field, t, weights, tolerance=TIGHT, max_iterations=2000)
     if weights is None:
@@ -183,14 +184,14 @@ def test_the_smallest_of_many_solutions():
     # Its transpose exists as well, although cotangents are not all of analyses.
     y = coefficients(t, 9)
     back = adjoint_least_squares_analysis(y, t, some, tolerance=1e-13, max_iterations=1000)
-    assert abs(np.vdot(found.a, y).real - np.vdot(field, back)) <= 1e-9
+    assert abs(np.vdot(found.a, y).real - float(np.vdot(field, back))) <= 1e-9
 
 
 # Iterations and their report
 
 
 def test_residual_is_what_it_is_said_to_be():
-    t = transform("rings")
+    t = make("rings")
     field, weights = noise(t, 10), random_weights(t, 11)
 
     def size_of_analysis(f):
@@ -209,7 +210,7 @@ def test_residual_is_what_it_is_said_to_be():
 
 
 def test_missing_points_may_hold_anything():
-    t = transform("HEALPix")
+    t = make("HEALPix")
     field, mask = noise(t, 12), random_weights(t, 13) > 0
     want = least_squares_analysis(field, t, mask)
     for junk in (np.nan, np.inf, -1.6375e30):
@@ -223,7 +224,7 @@ def test_missing_points_may_hold_anything():
 
 @any_spin
 def test_weights_have_no_scale(spin):
-    t = transform("HEALPix", spin)
+    t = make("HEALPix", spin)
     field, weights = noise(t, 14), random_weights(t, 15)
     want = least_squares_analysis(field, t, weights).a
     assert difference(least_squares_analysis(field, t, 1e6 * weights).a, want) <= 1e-12
@@ -239,25 +240,25 @@ def test_weights_have_no_scale(spin):
 @pytest.mark.parametrize("iterations", [0, 1, 3])
 @pytest.mark.parametrize(("name", "spin"), [("full", 0), ("octaminimal", 0), ("HEALPix", 2)])
 def test_dot_jacobi(name, spin, iterations):
-    t = transform(name, spin)
+    t = make(name, spin)
     x, y = noise(t, 16, (2,)), coefficients(t, 17, (2,))
     image, back = jacobi_analysis(x, t, iterations), adjoint_jacobi_analysis(y, t, iterations)
     scale = np.linalg.norm(image) * np.linalg.norm(y)
-    assert abs(np.vdot(image, y).real - np.vdot(x, back)) <= 1e-13 * scale
+    assert abs(np.vdot(image, y).real - float(np.vdot(x, back))) <= 1e-13 * scale
 
 
 @any_spin
 @pytest.mark.parametrize("weighted", [False, True])
 @every
 def test_dot_least_squares(name, weighted, spin):
-    t = transform(name, spin)
+    t = make(name, spin)
     weights = random_weights(t, 18) if weighted else None
     x, y = noise(t, 19, (2,)), coefficients(t, 20, (2,))
     options = {"tolerance": TIGHT, "max_iterations": 1000}
     image = least_squares_analysis(x, t, weights, **options).a
     back = adjoint_least_squares_analysis(y, t, weights, **options)
     scale = np.linalg.norm(image) * np.linalg.norm(y)
-    assert abs(np.vdot(image, y).real - np.vdot(x, back)) <= 1e-11 * scale
+    assert abs(np.vdot(image, y).real - float(np.vdot(x, back))) <= 1e-11 * scale
 
 
 # Batches, precision, threads
@@ -265,7 +266,7 @@ def test_dot_least_squares(name, weighted, spin):
 
 @pytest.mark.parametrize("spin", [0, 2])
 def test_batches_and_out(spin):
-    t = transform("OctaHEALPix", spin)
+    t = make("OctaHEALPix", spin)
     x, y = noise(t, 21, (2, 3)), coefficients(t, 22, (2, 3))
     x[0, 1] *= 1e-3  # each field converges by itself
     for mapped, given in [
@@ -280,14 +281,14 @@ def test_batches_and_out(spin):
         out = np.full((*want.shape, 2), np.nan, want.dtype)[..., 0]
         assert mapped(np.asfortranarray(given), t, out=out) is out
         assert np.array_equal(out, want)
-        assert np.array_equal(mapped(given, transform("OctaHEALPix", spin, threads=2)), want)
+        assert np.array_equal(mapped(given, make("OctaHEALPix", spin, threads=2)), want)
     found = least_squares_analysis(x, t)
     assert found.iterations.shape == found.residual.shape == (2, 3)
     assert least_squares_analysis(x[:0], t).a.shape == (0, 3, *t.coefficients.shape)
 
 
 def test_float32():
-    t, short = transform("octaminimal"), transform("octaminimal", dtype="float32")
+    t, short = make("octaminimal"), make("octaminimal", dtype="float32")
     x = noise(t, 23)
     found = least_squares_analysis(1e-25 * x.astype(np.float32), short)
     assert found.a.dtype == np.complex64
@@ -306,9 +307,9 @@ def test_float32():
 
 def test_kernels_equal_the_functions():
     """With spin, in float32; scalars in float64 are in the gradient below."""
-    t = transform("HEALPix", 2, dtype="float32")
+    t = make("HEALPix", 2, dtype="float32")
     x, weights, eps = noise(t, 25), random_weights(t, 26), np.finfo(np.float32).eps
-    tolerance = 1e3 * eps
+    tolerance = float(1e3 * eps)
     a = np.full(t.coefficients.shape, np.nan, t.coefficients.dtype)
     compiled(jacobi_analysis_into)(a, x, 2, t, t.scratch())
     assert difference(a, jacobi_analysis(x, t, 2)) <= 4 * eps
@@ -339,7 +340,7 @@ def misfit(field, target, a, cube, t, solver, scratch):
 
 @functools.cache
 def arguments():
-    t = transform("HEALPix")
+    t = make("HEALPix")
     solver = least_squares_solver(t, random_weights(t, 28), tolerance=TIGHT)
     buffers = np.zeros(t.ncoef, complex), np.zeros(t.fields.shape)
     return noise(t, 27), coefficients(t, 29), *buffers, t, solver, solver.scratch()
@@ -365,17 +366,17 @@ def test_gradient_in_njit_code():
 def test_forward_mode_is_the_slope_of_reverse_mode():
     value, found = gradient()
     field, *rest = arguments()
-    direction = noise(transform("HEALPix"), 30)
+    direction = noise(make("HEALPix"), 30)
     primal, slope = jvp(misfit, (field, *rest), [direction, *[None] * len(rest)])
     assert abs(slope - found @ direction) <= 1e-12 * np.linalg.norm(found * direction)
     assert abs(primal - value) <= 1e-13 * value
 
 
 def test_kernel_with_bad_arguments():
-    t = transform("HEALPix")
+    t = make("HEALPix")
     field, solver = noise(t, 34), least_squares_solver(t)
     a, scratch = np.zeros(t.ncoef, complex), solver.scratch()
-    other = least_squares_solver(transform("octaminimal"))
+    other = least_squares_solver(make("octaminimal"))
     for arguments in [(field[1:].copy(), solver, scratch), (field, solver, other.scratch())]:
         with pytest.raises(ValueError, match=r"the shape of `solver\.weights`, and the scratch"):
             least_squares_analysis_into(a, *arguments)
@@ -392,7 +393,7 @@ def test_kernel_with_bad_arguments():
 
 
 def test_errors():
-    t, none = transform("HEALPix"), transform("rings")
+    t, none = make("HEALPix"), make("rings")
     field, a = noise(t, 35), coefficients(t, 36)
     for mapped, given in [
         (jacobi_analysis, field),
@@ -409,7 +410,8 @@ def test_errors():
             mapped(given.astype(np.complex64), t)
         with pytest.raises(TypeError, match="needs `out` to be a"):
             mapped(given, t, out=given.copy())
-    for iterations in (-1, 1.5, None):
+    nonsense: list[Any] = [-1, 1.5, None]
+    for iterations in nonsense:
         with pytest.raises(ValueError, match="`iterations` to be an int >= 0. Got"):
             jacobi_analysis(field, t, iterations)
     with pytest.raises(ValueError, match="needs a grid with quadrature weights"):
@@ -438,7 +440,7 @@ def test_errors():
 
 
 def test_warning_counts_the_fields_that_have_not_converged():
-    t = transform("HEALPix")
+    t = make("HEALPix")
     field = noise(t, 38, (3,))
     field[1] = 0.0
     with pytest.warns(RuntimeWarning, match=r"within 2 iterations, for 2 of 3 fields") as seen:

@@ -7,29 +7,43 @@ import pytest
 
 import sht
 from sht import _execute
-from tests.sht_cases import random_pair, transform
+from sht.grids import FullGaussian, HEALPix, OctahedralGaussian
+from tests.sht_cases import MAPS, Case, given_to, transform
 
-MAPS = ("synthesis", "analysis", "adjoint_synthesis", "adjoint_analysis")
-# (lmax, mmax, nlat, nlon): fewer tiles than threads, one group, odd sizes, many of both
-SIZES = [(0, 0, 1, 1), (5, 5, 7, 12), (31, 17, 33, 64), (63, 63, 97, 192)]
+# Fewer tiles than threads, one group, odd sizes, many of both; rings of many lengths, two parts of
+# one field, and single precision. Each part of a divided map is compiled for each kind of table.
+CASES = [
+    (Case(FullGaussian(1, 1), 0), MAPS),
+    (Case(FullGaussian(7, 12), 5), MAPS),
+    (Case(FullGaussian(33, 64), 31, 17), MAPS),
+    (Case(FullGaussian(97, 192), 63), MAPS),
+    (Case(OctahedralGaussian(24), 40, aliasing="fold"), MAPS),
+    (Case(HEALPix(8), 20, spin=2, aliasing="fold"), ("synthesis", "adjoint_synthesis")),
+    (Case(OctahedralGaussian(24), 40, dtype="float32"), ("analysis", "synthesis")),
+]
+every = pytest.mark.parametrize(
+    ("case", "name"), [(case, name) for case, names in CASES for name in names], ids=str
+)
 
 
-def given_to(name, t):
-    a, f = random_pair(t, 3)
-    return a if name in ("synthesis", "adjoint_analysis") else f
-
-
-@pytest.mark.parametrize("name", MAPS)
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_divided_fields_are_the_same_bits(monkeypatch, size, name):
-    want = getattr(transform(*size, threads=1), name)(given_to(name, transform(*size)))
+@every
+def test_divided_fields_are_the_same_bits(monkeypatch, case, name):
+    given = given_to(name, case.transform(), 3)
+    want = getattr(case.transform(), name)(given)
     monkeypatch.setattr(_execute, "_WORTH_DIVIDING", 0)
     for threads in (2, 3, 8):
-        t = transform(*size, threads=threads)
-        given = given_to(name, t)
         kept = given.copy()
-        assert np.array_equal(getattr(t, name)(given), want)
+        assert np.array_equal(getattr(case.transform(threads), name)(given), want)
         assert given.tobytes() == kept.tobytes()
+
+
+@every
+def test_batches_and_threads_change_no_bit(case, name):
+    given = given_to(name, case.transform(), 4, (5,))
+    alone = getattr(case.transform(), name)
+    want = np.stack([alone(one) for one in given])
+    for threads in (1, 2, 4):
+        assert np.array_equal(getattr(case.transform(threads), name)(given), want)
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -42,7 +56,7 @@ def test_large_fields_are_divided(monkeypatch, name):
     used = []
     divided = _execute._DIVIDED[name]
     monkeypatch.setitem(_execute._DIVIDED, name, lambda *x: (used.append(name), divided(*x)))
-    batch = np.stack([given_to(name, alone)] * 2)
+    batch = np.stack([given_to(name, alone, 3)] * 2)
     batch[1] *= 2
     assert np.array_equal(getattr(shared, name)(batch), getattr(alone, name)(batch))
     assert used == [name, name]
@@ -68,12 +82,12 @@ def test_an_exception_comes_through():
 def test_one_transform_in_many_threads_at_once(monkeypatch):
     monkeypatch.setattr(_execute, "_WORTH_DIVIDING", 0)
     t = transform(31, 31, 48, 96, threads=2)
-    wants = {name: getattr(t, name)(given_to(name, t)) for name in MAPS}
+    wants = {name: getattr(t, name)(given_to(name, t, 3)) for name in MAPS}
     wrong = []
 
     def work(name):
         for _ in range(20):
-            if not np.array_equal(getattr(t, name)(given_to(name, t)), wants[name]):
+            if not np.array_equal(getattr(t, name)(given_to(name, t, 3)), wants[name]):
                 wrong.append(name)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in MAPS * 2]
