@@ -1,7 +1,7 @@
 r"""Analysis on grids whose quadrature is not exact: HEALPix, octaminimal, any rings, missing data.
 
 Quadrature A is not the inverse of synthesis S there: the coefficients of a field that S has made
-come back with errors, of 1e-2 or so on HEALPix grids. Two ways to do better:
+come back with errors, of 1e-3 to 1e-2 on HEALPix grids. Two ways to do better:
 
 - `jacobi_analysis` repeats quadrature on what is left, as healpy's ``iter`` does. Two transforms
   each time, the error falls by the same factor each time, for degrees well below what the grid can
@@ -118,7 +118,7 @@ def adjoint_jacobi_analysis(
     field = t.adjoint_analysis(cotangent)
     last = field
     for _ in range(iterations):
-        cotangent = cotangent - t.adjoint_synthesis(field)
+        cotangent = cotangent - t.adjoint_synthesis(last)
         last = t.adjoint_analysis(cotangent)
         field = field + last
     return _returned(field, leading, out)
@@ -227,7 +227,7 @@ def least_squares_analysis(
     with A = M⁻¹ SᵀW, M = 1 for m = 0 and 2 for other orders. Starting from 0 they find, where many
     coefficients fit equally well (more of them than points, large gaps), those of the smallest
     field: the least mean square over the sphere. Convergence is slow where some fields are nearly
-    invisible to the data, as inside of a gap wider than half a wavelength of the highest degree;
+    invisible to the data, as inside of a gap wider than a wavelength of the highest degree;
     `tolerance` then decides how much noise is taken up to fit them.
 
     Examples

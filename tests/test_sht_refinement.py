@@ -380,7 +380,7 @@ def test_kernel_with_bad_arguments():
     for arguments in [(field[1:].copy(), solver, scratch), (field, solver, other.scratch())]:
         with pytest.raises(ValueError, match=r"the shape of `solver\.weights`, and the scratch"):
             least_squares_analysis_into(a, *arguments)
-    with pytest.raises(ValueError, match=r"`t\.ncoef` coefficients"):
+    with pytest.raises(ValueError, match=r"coefficients of shape `t\.coefficients\.shape`"):
         least_squares_analysis_into(a[1:].copy(), field, solver, scratch)
     assert not a.any()
     field[7] = np.nan
