@@ -147,5 +147,5 @@ def _replaced(value: Any, arrays: Iterator[np.ndarray]) -> Any:
     if isinstance(value, tuple):
         made = [_replaced(item, arrays) for item in value]
         kind: Any = type(value)
-        return kind(*made) if hasattr(value, "_fields") else tuple(made)
+        return kind._make(made) if hasattr(value, "_fields") else tuple(made)
     return value

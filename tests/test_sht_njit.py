@@ -451,3 +451,17 @@ def test_nan_goes_where_it_belongs():
     assert np.all(np.isnan(gradient.real))
     again = gradient_of(quartic)(a, t, field, scratch)[1]  # nothing of it is left in the work space
     assert np.array_equal(again, gradient_of(quartic)(a, t, np.zeros_like(field), t.scratch())[1])
+
+
+@njit()
+def refusing(a, t, field, scratch):
+    if a[0].real > 5.0:
+        raise ValueError("too large")
+    sht.synthesis_into(field, a, t, scratch)
+    return field.sum()
+
+
+def test_an_exception_beside_a_transform_arrives_as_it_is():
+    t = transform(5, 5, 7, 12)
+    with pytest.raises(ValueError, match="too large"):
+        value_and_grad(refusing)(np.full(t.ncoef, 9.0 + 0j), t, np.zeros(t.grid.shape), t.scratch())
