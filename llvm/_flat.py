@@ -86,7 +86,8 @@ def rebuild(value: Any, flat: Iterator[Any]) -> Any:
         return next(flat)
     made = [rebuild(item, flat) for item in value]
     # Not by calling the class: a subclass may take other arguments than its fields.
-    return type(value)._make(made) if hasattr(value, "_fields") else tuple(made)
+    kind: Any = type(value)
+    return kind._make(made) if hasattr(value, "_fields") else tuple(made)
 
 
 def flatten_like(what: str, value: Any, given: Any) -> list[Any]:
