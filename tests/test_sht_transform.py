@@ -114,8 +114,8 @@ def test_round_trip_from_the_spectrum(case):
     a, _ = random_pair(t, 5, (2,))
     if case.spin:
         a[..., t.degrees < case.spin] = 0.0
-    # Octahedral grids leave out what is below 1e-13 on their shorter rings.
-    allowed = 2 * case.tolerance + (0.0 if case.grid.full else 1e-13)
+    # Short rings of octahedral grids leave out some 1e-12 where lmax = n - 1: see docs/grids.md.
+    allowed = 2 * case.tolerance + (0.0 if case.grid.full else 5e-12)
     assert difference(t.analysis(t.synthesis(a)), a) <= allowed
 
 

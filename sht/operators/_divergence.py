@@ -61,9 +61,6 @@ def divergence(
 
     Examples
     --------
-    >>> divergence([[0, 0, 1], [0, 0, 0j]], lmax=0, mmax=0)
-    Traceback (most recent call last):
-    ValueError: `divergence(wind, lmax, mmax, radius)` needs shape (..., 2, 2). Got (2, 3).
     >>> divergence([[0, 0], [0, 3**0.5 + 0j]], lmax=0).real.tolist()
     [0.0]
     """
