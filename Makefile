@@ -54,7 +54,7 @@ wheel: setup ## build the wheel and run a gradient from it in an empty environme
 	@echo "== wheel =="
 	$(PY) scripts/check_wheel.py
 
-check: lint types test slow wheel ## all that CI runs
+check: lint types test wheel ## all that CI runs; the slow tests are apart
 
 clean: ## remove what was built here, .venv too; the cache folder of the user stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
