@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._fields import as_field, require_grid
-from ._spectrum import degrees_orders
 from .grids import RingGrid
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def describe(x: ArrayLike, grid: RingGrid | Transform) -> str:
             f"`sht.describe(a, t)` needs coefficients of shape (..., {transform.ncoef}) for "
             f"lmax={transform.lmax}, mmax={transform.mmax}. Got {array.shape}."
         )
-    return _of_coefficients(array, transform.lmax, transform.mmax)
+    return _of_coefficients(array, transform)
 
 
 def _of_field(field: NDArray, grid: RingGrid) -> str:
@@ -103,15 +102,15 @@ def _of_field(field: NDArray, grid: RingGrid) -> str:
     return f"{first}\n  mean {mean:.4g}, rms {rms:.4g}; {', '.join(extremes)}"
 
 
-def _of_coefficients(a: NDArray, lmax: int, mmax: int) -> str:
+def _of_coefficients(a: NDArray, t: Transform) -> str:
+    lmax = t.lmax
     finite = np.isfinite(a)
-    first = f"lmax={lmax}, mmax={mmax}, {_what('coefficients', a, a.shape[:-1], finite)}"
+    first = f"lmax={lmax}, mmax={t.mmax}, {_what('coefficients', a, a.shape[:-1], finite)}"
     if not np.any(finite):
         return f"{first}\n  no values"
     rows = np.where(finite, a, 0.0).astype(np.complex128).reshape(-1, a.shape[-1])
-    degrees, orders = degrees_orders(lmax, mmax)
-    squares = np.where(orders == 0, rows.real**2, 2.0 * np.abs(rows) ** 2)
-    power = np.bincount(degrees, np.mean(squares, 0)) / (4.0 * np.pi)
+    squares = np.where(t.orders == 0, rows.real**2, 2.0 * np.abs(rows) ** 2)
+    power = np.bincount(t.degrees, np.mean(squares, 0)) / (4.0 * np.pi)
     mean, rms = np.mean(rows[:, 0].real) / np.sqrt(4.0 * np.pi), np.sqrt(np.sum(power))
     second = f"  mean {mean:.4g}, rms {rms:.4g}; "
     if not np.any(power[1:]):

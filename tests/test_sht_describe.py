@@ -164,3 +164,15 @@ def test_small_truncations(lmax):
 def test_bad_input_is_told(x, grid, error, match):
     with pytest.raises(error, match=match):
         describe(x, grid)
+
+
+def test_coefficients_of_a_rhomboid():
+    """They are packed otherwise than a triangle's; the figures are those of the field."""
+    t = sht.Transform(12, sht.grids.FullGaussian(16, 32), mmax=5, truncation="rhomboidal")
+    a = np.zeros(t.ncoef, complex)
+    a[(t.degrees == 9) & (t.orders == 5)] = 2.0
+    assert (
+        sht.describe(a, t)
+        .splitlines()[1]
+        .startswith(f"  mean 0, rms {np.sqrt(8 / (4 * np.pi)):.4g}; most power at l=9")
+    )
