@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ._arguments import bind, name_of, own_items, require_njit
+from ._arguments import name_of
 from ._call import call
 from ._differentiate import Mode
 from ._program import program_for
-from ._transforms import gradients, shadows_like, with_copies
+from ._transforms import gradients, shadows_like, with_copies, with_tangents
 
 
 def hvp(function: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -67,15 +67,7 @@ def hvp(function: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple
     (array([ 6., 24.]), array([ 12., 240.]))
     """
     name = "hvp(f, primals, tangents)"
-    function = require_njit(name, function)
-    if len(tangents) != len(primals):
-        raise ValueError(
-            f"`{name}` needs one tangent, or None, for each of the {len(primals)} primals. "
-            f"Got {len(tangents)}."
-        )
-    arguments = own_items(bind(name, function, primals))
-    # Defaults do not vary.
-    tangents = (*tangents, *[None] * (len(arguments) - len(tangents)))
+    function, arguments, tangents = with_tangents(name, function, primals, tangents)
     varying = tuple(t is not None for t in tangents)
     if not any(varying):
         raise TypeError(

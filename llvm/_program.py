@@ -111,6 +111,17 @@ class Program:
         )
 
     @cached_property
+    def hidden(self) -> tuple[int, ...]:
+        """Items of arguments that do not vary, whose arrays have shadows all the same."""
+        flat, varying = self.frame.items, self.question.varying
+        return tuple(
+            k
+            for varies, (a, b) in zip(varying, pairwise(self.starts), strict=True)
+            for k in range(a, b)
+            if not varies and flat[k].varies and flat[k].kind == "array"
+        )
+
+    @cached_property
     def writes_varying(self) -> bool:
         """Whether the function may write an argument that varies."""
         varying = self.question.varying

@@ -60,7 +60,7 @@ class Gradient:
         if program.writes_varying:
             arguments = with_copies(program, arguments, varying)
         shadows: list[Any] = [None] * len(program.frame.items)
-        value, _ = call(program, self.function, arguments, shadows, hidden=_hidden(program, chosen))
+        value, _ = call(program, self.function, arguments, shadows, hidden=program.hidden)
         found = gradients(program, arguments, shadows, chosen)
         gradient = found[0] if isinstance(self.argnums, (int, np.integer)) else found
         return (value, gradient) if self._with_value else gradient
@@ -159,15 +159,7 @@ def jvp(function: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple
         arrays; the arrays passed in are left as they were.
     """
     name = "jvp(f, primals, tangents)"
-    function = require_njit(name, function)
-    if len(tangents) != len(primals):
-        raise ValueError(
-            f"`{name}` needs one tangent, or None, for each of the {len(primals)} primals. "
-            f"Got {len(tangents)}."
-        )
-    arguments = own_items(bind(name, function, primals))
-    # Defaults do not vary.
-    tangents = (*tangents, *[None] * (len(arguments) - len(tangents)))
+    function, arguments, tangents = with_tangents(name, function, primals, tangents)
     varying = tuple(t is not None for t in tangents)
     program = program_for(name, function, Mode.FORWARD, arguments, varying)
     shadows: list[Any] = []
@@ -180,6 +172,21 @@ def jvp(function: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple
         return value, tangent
     outputs = program.written_arguments
     return tuple(arguments[i] for i in outputs), gradients(program, arguments, shadows, outputs)
+
+
+def with_tangents(
+    name: str, function: Any, primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
+    """The @njit function, all its arguments, and a tangent or None for each."""
+    function = require_njit(name, function)
+    if len(tangents) != len(primals):
+        raise ValueError(
+            f"`{name}` needs one tangent, or None, for each of the {len(primals)} primals. "
+            f"Got {len(tangents)}."
+        )
+    arguments = own_items(bind(name, function, primals))
+    # Defaults do not vary.
+    return function, arguments, (*tangents, *[None] * (len(arguments) - len(tangents)))
 
 
 def vjp(
@@ -238,17 +245,6 @@ def vjp(
         return gradients(program, point, shadows, chosen)
 
     return (value if program.returns_value else tuple(results[i] for i in outputs)), pullback
-
-
-def _hidden(program: Program, chosen: Sequence[int]) -> list[int]:
-    """Positions of the shadows of arrays that do not belong to the chosen arguments."""
-    starts = program.starts
-    seen = {k for i in chosen for k in range(starts[i], starts[i + 1])}
-    return [
-        k
-        for k, item in enumerate(program.frame.items)
-        if item.kind == "array" and item.varies and k not in seen
-    ]
 
 
 def gradients(

@@ -7,6 +7,7 @@ imported when it is needed, so that `import sht` stays light; plain maps need no
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +62,27 @@ def apply_map(
     TypeError, ValueError
         Wrong dtype, shape, or `out`; nothing has been written then.
     """
+
+    def run(results: NDArray, batch: NDArray) -> None:
+        for one, given_one in zip(results, batch, strict=True):
+            if transposed:
+                one[...] = 0
+                backwards(kernel, given_one.copy(), one, *constants)  # what is given is used up
+            else:
+                forwards(kernel, one, given_one, *constants)
+
+    return apply_run(call, run, given, source, target, out)
+
+
+def apply_run(
+    call: str,
+    run: Callable[[NDArray, NDArray], None],
+    given: ArrayLike,
+    source: Space,
+    target: Space,
+    out: NDArray | None,
+) -> NDArray:
+    """As `apply_map`, by ``run(results, batch)``: contiguous, with one leading axis each."""
     batch, leading = as_batch(call, given, *source)
     shape = leading + target.shape
     if out is not None:
@@ -68,13 +90,7 @@ def apply_map(
     # A result goes directly into `out` where its fields are contiguous.
     direct = out if out is not None and out.flags.c_contiguous else None
     result = np.empty(shape, target.dtype) if direct is None else direct
-    run = backwards if transposed else forwards
-    for one, given_one in zip(result.reshape(-1, *target.shape), batch, strict=True):
-        if transposed:
-            one[...] = 0
-            run(kernel, given_one.copy(), one, *constants)  # what is given is used up
-        else:
-            run(kernel, one, given_one, *constants)
+    run(result.reshape(-1, *target.shape), batch)
     if out is None or direct is not None:
         return result
     out[...] = result

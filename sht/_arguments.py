@@ -83,6 +83,26 @@ def check_out(call: str, out: Any, shape: tuple[int, ...], dtype: Any, given: ND
         )
 
 
+def give_back(call: str, result: NDArray, given: NDArray, out: NDArray | None) -> NDArray:
+    """A finished result, or `out` with the result in it; raises as `check_out`."""
+    if out is None:
+        return result
+    check_out(call, out, result.shape, result.dtype, given)
+    out[...] = result
+    return out
+
+
+def check_radius(call: str, radius: float) -> float:
+    """A radius as a float; TypeError where it is no number, ValueError where not positive."""
+    try:
+        number = float(radius)
+    except (TypeError, ValueError):
+        raise TypeError(f"`{call}` needs a number `radius`. Got {radius!r}.") from None
+    if not 0.0 < number < math.inf:
+        raise ValueError(f"`{call}` needs a radius > 0. Got {radius!r}. The Earth's is 6.371e6 m.")
+    return number
+
+
 def _shown(shape: tuple[int, ...]) -> str:
     return f"(..., {', '.join(map(str, shape))})"
 

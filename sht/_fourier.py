@@ -29,10 +29,7 @@ def tile_to_rings(points, phases, tile, t, scratch):
             ring = t.rings.pairs[tile * RINGS + r, south]
             if ring >= 0:
                 for component in range(len(t.legendre.first)):
-                    begin = component * t.rings.npoints
-                    values = points[
-                        begin + t.rings.offsets[ring] : begin + t.rings.offsets[ring + 1]
-                    ]
+                    values = _points_of(points, component, ring, t.rings)
                     _synthesise_ring(values, phases, r, south, component, ring, t, scratch)
 
 
@@ -55,11 +52,15 @@ def rings_to_tile(phases, points, tile, t, scratch):
             ring = t.rings.pairs[tile * RINGS + r, south]
             if ring >= 0:
                 for component in range(len(t.legendre.first)):
-                    begin = component * t.rings.npoints
-                    values = points[
-                        begin + t.rings.offsets[ring] : begin + t.rings.offsets[ring + 1]
-                    ]
+                    values = _points_of(points, component, ring, t.rings)
                     _analyse_ring(phases, values, r, south, component, ring, t, scratch)
+
+
+@njit(error_model="numpy")
+def _points_of(points, component, ring, rings):
+    """The points of one ring in one of the fields, as a view."""
+    begin = component * rings.npoints
+    return points[begin + rings.offsets[ring] : begin + rings.offsets[ring + 1]]
 
 
 @njit(error_model="numpy")

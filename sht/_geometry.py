@@ -10,13 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from enzyme_rules.fftw import plan_real_ffts
 
 from ._apply import Space, apply_map
-from ._arguments import check_out
+from ._arguments import give_back
 from ._geometry_kernels import Rings, rings_analysis_into, rings_synthesis_into
+from ._identity import ByIdentity
+from ._orders import check_grid
 from ._spectrum import check_truncation, ncoef
 from .grids import RingGrid
 
 
-class GeometryTransform(Rings):
+class GeometryTransform(ByIdentity, Rings):
     r"""A transform on rings that may move: of use where their places are what is looked for.
 
     Tuning the latitudes or weights of a quadrature, fitting the offsets of scans, or asking how a
@@ -75,19 +77,11 @@ class GeometryTransform(Rings):
     def __new__(cls, lmax: int, grid: RingGrid, mmax: int | None = None) -> GeometryTransform:
         call = "sht.GeometryTransform(lmax, grid, mmax)"
         lmax, mmax = check_truncation(call, lmax, mmax)
-        if not isinstance(grid, RingGrid):
-            raise TypeError(
-                f"`{call}` needs a grid of `sht.grids`. Got {type(grid).__name__}. "
-                f"Try `sht.grids.FullGaussian.for_lmax({lmax})`."
-            )
+        check_grid(call, grid, lmax)
         longest = int(grid.nlon.max())
         made = super().__new__(cls, lmax, mmax, grid.nlon, longest, plan_real_ffts(grid.nlon))
         made.grid = grid
         return made
-
-    # A tuple of arrays compares by its arrays, which have no single truth value.
-    __eq__ = object.__eq__  # pyright: ignore[reportAssignmentType]
-    __hash__ = object.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
         return GeometryTransform, (self.lmax, self.grid, self.mmax)
@@ -209,7 +203,7 @@ class GeometryTransform(Rings):
         transposed: bool = False,
     ) -> NDArray:
         call = f"sht.GeometryTransform.{call}"
-        if weights is None and not self.grid.weights.any():
+        if weights is None and not self.grid.has_weights:
             raise ValueError(
                 f"`{call}` needs quadrature weights. The grid has none. Pass `weights`, one number "
                 f"for each ring, or make the grid with them."
@@ -268,8 +262,4 @@ class GeometryTransform(Rings):
                 call, kernel, given, spectral, physical, constants, transposed=transposed
             )
             result = result.reshape(*result.shape[:-1], *self.grid.shape)
-        if out is None:
-            return result
-        check_out(call, out, result.shape, result.dtype, given)
-        out[...] = result
-        return out
+        return give_back(call, result, given, out)

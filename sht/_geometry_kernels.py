@@ -20,6 +20,7 @@ from ._order_sums import (
     sectoral_into,
     unscaled_into,
 )
+from ._packed import packed_size
 from ._simd import LANES
 
 _BLOCK = 256
@@ -178,10 +179,9 @@ def _check_sizes(field, a, theta, phi0, weights, rings):
     nlat, npoints = len(rings.nlon), 0
     for j in range(nlat):
         npoints += rings.nlon[j]
-    ncoef = (rings.mmax + 1) * (2 * rings.lmax + 2 - rings.mmax) // 2
     if (
         len(field) != npoints
-        or len(a) != ncoef
+        or len(a) != packed_size(rings.lmax, rings.mmax)
         or len(theta) != nlat
         or len(phi0) != nlat
         or len(weights) != nlat

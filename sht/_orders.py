@@ -70,6 +70,15 @@ def orders_kept(
     return np.minimum(kept, (grid.nlon - 1) // 2) if aliasing == "drop" else kept
 
 
+def check_grid(call: str, grid: Any, lmax: int) -> None:
+    """Raise a TypeError that names a grid for this degree if it is none."""
+    if not isinstance(grid, RingGrid):
+        raise TypeError(
+            f"`{call}` needs a grid of `sht.grids`. Got {type(grid).__name__}. "
+            f"Try `sht.grids.FullGaussian.for_lmax({lmax})`."
+        )
+
+
 def check_carries(call: str, grid: Any, lmax: int, mmax: int, aliasing: str) -> None:
     """Check that a grid can carry a truncation.
 
@@ -80,11 +89,7 @@ def check_carries(call: str, grid: Any, lmax: int, mmax: int, aliasing: str) -> 
     ValueError
         It cannot.
     """
-    if not isinstance(grid, RingGrid):
-        raise TypeError(
-            f"`{call}` needs a grid of `sht.grids`. Got {type(grid).__name__}. "
-            f"Try `sht.grids.FullGaussian.for_lmax({lmax})`."
-        )
+    check_grid(call, grid, lmax)
     max_lmax = math.inf if grid.max_lmax is None else grid.max_lmax
     max_mmax = math.inf if aliasing == "fold" else (int(np.max(grid.nlon)) - 1) // 2
     if lmax > max_lmax or mmax > max_mmax:

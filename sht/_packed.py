@@ -19,10 +19,15 @@ _WRONG_DEGREES = (
 
 
 @njit(error_model="numpy")
+def packed_size(lmax, mmax):
+    """`sht.ncoef` inside ``@njit`` code."""
+    return (mmax + 1) * (lmax + 1) - mmax * (mmax + 1) // 2
+
+
+@njit(error_model="numpy")
 def check_packed(a, lmax, mmax):
     """Check that `a` has the coefficients of this truncation: a wrong length overwrites memory."""
-    count = (mmax + 1) * (lmax + 1) - mmax * (mmax + 1) // 2
-    if mmax < 0 or mmax > lmax or a.size != count:
+    if mmax < 0 or mmax > lmax or a.size != packed_size(lmax, mmax):
         raise ValueError(_WRONG_SIZE)
 
 

@@ -20,6 +20,7 @@ from ._order_sums import (
     sectoral_into,
     unscaled_into,
 )
+from ._packed import packed_size
 from ._simd import LANES
 
 _BLOCK = 256
@@ -143,7 +144,7 @@ def adjoint_evaluate_into(a, values, theta, phi, lmax, mmax):
 @njit(error_model="numpy")
 def _check_sizes(values, a, theta, phi, lmax, mmax):
     if (
-        len(a) != (mmax + 1) * (lmax + 1) - mmax * (mmax + 1) // 2
+        len(a) != packed_size(lmax, mmax)
         or len(theta) != len(values)
         or len(phi) != len(values)
         or mmax > lmax

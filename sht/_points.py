@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._apply import Space, apply_map
-from ._arguments import check_out
+from ._arguments import give_back
+from ._packed import precision_of
 from ._point_kernels import adjoint_evaluate_into, evaluate_into
 from ._spectrum import check_truncation, ncoef
 
@@ -77,16 +78,16 @@ def evaluate(
     lmax, mmax = check_truncation(call, lmax, mmax)
     theta, phi, shape = _checked_points(call, theta, phi)
     given = np.asarray(a)
-    single = given.dtype == np.complex64
+    precision = precision_of(given)
     result = apply_map(
         call,
         evaluate_into,
         given,
-        Space((ncoef(lmax, mmax),), np.complex64 if single else np.complex128),
-        Space(theta.shape, np.float32 if single else np.float64),
+        Space((ncoef(lmax, mmax),), precision.complex),
+        Space(theta.shape, precision.real),
         (theta, phi, lmax, mmax),
     )
-    return _given_back(call, result.reshape((*result.shape[:-1], *shape)), given, out)
+    return give_back(call, result.reshape((*result.shape[:-1], *shape)), given, out)
 
 
 def adjoint_evaluate(
@@ -136,16 +137,16 @@ def adjoint_evaluate(
             f"`{call}` needs a value for each point: shape (..., {', '.join(map(str, shape))}). "
             f"Got {given.shape}. The axes of theta and phi come last."
         )
-    single = given.dtype == np.float32
+    precision = precision_of(given)
     result = apply_map(
         call,
         adjoint_evaluate_into,
         given.reshape((*given.shape[: given.ndim - rank], theta.size)),
-        Space(theta.shape, np.float32 if single else np.float64),
-        Space((ncoef(lmax, mmax),), np.complex64 if single else np.complex128),
+        Space(theta.shape, precision.real),
+        Space((ncoef(lmax, mmax),), precision.complex),
         (theta, phi, lmax, mmax),
     )
-    return _given_back(call, result, given, out)
+    return give_back(call, result, given, out)
 
 
 def _checked_points(
@@ -175,11 +176,3 @@ def _checked_points(
         raise ValueError(f"`{call}` needs at least one point. Got arrays of shape {wide[0].shape}.")
     flat: list[Any] = [np.array(array, np.float64).ravel() for array in wide]
     return flat[0], flat[1], wide[0].shape
-
-
-def _given_back(call: str, result: NDArray, given: NDArray, out: NDArray | None) -> NDArray:
-    if out is None:
-        return result
-    check_out(call, out, result.shape, result.dtype, given)
-    out[...] = result
-    return out

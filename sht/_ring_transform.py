@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from enzyme_rules.fftw import RealFFTs, fft_scratch, plan_real_ffts
 
-from ._apply import Space
-from ._arguments import as_batch, check_out
+from ._apply import Space, apply_run
 from ._execute import Division, Worker, apply_to_batch
+from ._identity import ByIdentity
 from ._kernels import Scratch
 from ._legendre import PHASES
 from ._legendre_tables import BLOCK, LegendreTables, SpinTables, make_tables
@@ -55,7 +55,7 @@ class _Plan(NamedTuple):
     block: int
 
 
-class RingTransform(_Plan):
+class RingTransform(ByIdentity, _Plan):
     """A prepared transform on the rings of a grid; see `Transform` and `SpinTransform`.
 
     Attributes
@@ -73,11 +73,6 @@ class RingTransform(_Plan):
     dtype: np.dtype
     _made_by: tuple[str, Recipe]
     _spare: dict[type, list[Any]]
-
-    # A tuple of arrays compares by its arrays, which have no single truth value.
-    __eq__ = object.__eq__  # pyright: ignore[reportAssignmentType]
-    __ne__ = object.__ne__  # pyright: ignore[reportAssignmentType]
-    __hash__ = object.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
         return prepare, (type(self), *self._made_by)
@@ -250,18 +245,8 @@ class RingTransform(_Plan):
         source, target = self.coefficients, self.fields
         if name in ("analysis", "adjoint_synthesis"):
             source, target = target, source
-        batch, leading = as_batch(call, given, *source)
-        shape = leading + target.shape
-        if out is not None:
-            check_out(call, out, shape, target.dtype, np.asarray(given))
-        # A result goes directly into `out` where its fields are contiguous.
-        direct = out if out is not None and out.flags.c_contiguous else None
-        result = np.empty(shape, target.dtype) if direct is None else direct
-        apply_to_batch(name, self, result.reshape(-1, *target.shape), batch)
-        if out is None or direct is not None:
-            return result
-        out[...] = result
-        return out
+        run = functools.partial(apply_to_batch, name, self)
+        return apply_run(call, run, given, source, target, out)
 
     def borrow_worker(self) -> Worker:
         """What one thread needs, for nobody else until it is given back."""

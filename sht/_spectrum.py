@@ -112,8 +112,7 @@ def degrees_orders(
     ([0, 1, 2, 1, 2, 2], [0, 0, 0, 1, 1, 2])
     """
     lmax, mmax = check_truncation("degrees_orders(lmax, mmax)", lmax, mmax)
-    orders, degrees = np.nonzero(np.arange(lmax + 1) >= np.arange(mmax + 1)[:, None])
-    return degrees.astype(np.int64), orders.astype(np.int64)
+    return Truncation(lmax, mmax).degrees_orders
 
 
 def pack(dense: ArrayLike) -> NDArray:

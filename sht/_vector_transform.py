@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arguments import as_batch, check_out
+from ._arguments import as_batch, check_radius, give_back
 from ._ring_transform import Recipe, RingTransform, prepare
 from .grids import RingGrid
 
@@ -65,12 +64,9 @@ class VectorTransform(RingTransform):
         aliasing: str = "drop",
     ) -> VectorTransform:
         call = "sht.VectorTransform(lmax, grid, mmax, dtype, threads, radius=...)"
-        if not 0.0 < float(radius) < math.inf:
-            raise ValueError(
-                f"`{call}` needs a radius > 0. Got {radius!r}. The Earth's is 6.371e6 m."
-            )
+        radius = check_radius(call, radius)
         recipe = Recipe(1, lmax, grid, mmax, dtype, threads, truncation, orders, aliasing)
-        return _with_radius(cls, call, recipe, float(radius))
+        return _with_radius(cls, call, recipe, radius)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _with_radius, (type(self), *self._made_by, self.radius)
@@ -214,11 +210,7 @@ class VectorTransform(RingTransform):
             return result
         result = self._map(call, name, uv, None)[..., alone, :]
         result = (result * factors[alone]).astype(self.coefficients.dtype)
-        if out is None:
-            return result
-        check_out(f"sht.VectorTransform.{call}", out, result.shape, result.dtype, np.asarray(uv))
-        out[...] = result
-        return out
+        return give_back(f"sht.VectorTransform.{call}", result, np.asarray(uv), out)
 
 
 _SIGNS = np.array([[-1.0], [1.0]])

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._apply import Space, apply_map
 from ._bilinear import bilinear_rows
 from ._fields import as_field, require_grid
+from ._identity import ByIdentity
 from .grids import RingGrid
 from .layouts import truncate
 
@@ -72,7 +73,7 @@ def interpolate_into(values, field, interpolator):
         flat_values[k] = total
 
 
-class Interpolator(_Rows):
+class Interpolator(ByIdentity, _Rows):
     r"""Bilinear interpolation from a grid to given points, prepared.
 
     Parameters
@@ -162,10 +163,6 @@ class Interpolator(_Rows):
         phi = phi + within * np.repeat(2.0 * np.pi / target.nlon, target.nlon)
         theta = np.repeat(target.theta, target.nlon)
         return cls(source, theta.reshape(target.shape), phi.reshape(target.shape))
-
-    # A tuple of arrays compares by its arrays, which have no single truth value.
-    __eq__ = object.__eq__  # pyright: ignore[reportAssignmentType]
-    __hash__ = object.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Interpolator, (self.grid, *self._angles)

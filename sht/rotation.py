@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ._apply import Space, apply_map
+from ._packed import precision_of
 from ._rows import row_of
 from ._spectrum import check_truncation, ncoef
 from ._wigner import MAX_LMAX, quarter_turn_into
@@ -202,6 +203,6 @@ def _rotate(
             f"`{call}` needs shape (..., {ncoef(lmax)}). Got {a.shape}. "
             "A rotation mixes all orders up to the degree, so mmax must be lmax: fill up with 0."
         )
-    space = Space((ncoef(lmax),), np.complex64 if a.dtype == np.complex64 else np.complex128)
+    space = Space((ncoef(lmax),), precision_of(a).complex)
     constants = turned, lmax
     return apply_map(call, rotate_into, a, space, space, constants, out, transposed=transposed)

@@ -333,3 +333,16 @@ def test_errors():
     bare.analysis(np.zeros(8), weights=[1, 1])
     with pytest.raises(ValueError, match="need a flat field of all points"):
         rings_synthesis_into(field[:-1], a, t.grid.theta, t.grid.phi0, t)
+
+
+def test_equal_to_itself_only():
+    """Tuples of arrays would compare their arrays."""
+    grid = FullGaussian(4, 8)
+    for make in (
+        lambda: sht.GeometryTransform(2, grid),
+        lambda: sht.Interpolator(grid, [0.5], [0.0]),
+    ):
+        one, other = make(), make()
+        assert one == one
+        assert one != other
+        assert not one == other

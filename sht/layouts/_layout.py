@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from sht._apply import Space, apply_map
+from sht._identity import ByIdentity
 from sht._packed import precision_of
 
 _WRONG_SIZE = (
@@ -16,6 +17,14 @@ _WRONG_SIZE = (
     "shape `layout.shape` and one coefficient for each entry of `layout.factor`. Got another "
     "number. Make the layout with the lmax and mmax of the coefficients."
 )
+
+
+@njit(error_model="numpy")
+def _flat(theirs, a, layout):
+    """The other library's coefficients as a flat view, once their number and ours are right."""
+    if a.size != layout.factor.size or theirs.size != layout.size:
+        raise ValueError(_WRONG_SIZE)
+    return theirs.reshape(theirs.size)
 
 
 @njit(error_model="numpy")
@@ -28,9 +37,7 @@ def unpack_complex_into(theirs, a, layout):
     a : (ncoef,) complex
     layout : ComplexLayout
     """
-    flat = theirs.reshape(theirs.size)
-    if a.size != layout.index.size or flat.size != layout.size:
-        raise ValueError(_WRONG_SIZE)
+    flat = _flat(theirs, a, layout)
     for k in range(flat.size):
         flat[k] = 0.0
     for k in range(a.size):
@@ -40,9 +47,7 @@ def unpack_complex_into(theirs, a, layout):
 @njit(error_model="numpy")
 def pack_complex_into(a, theirs, layout):
     """Write ``a[k] = theirs[index[k]] / factor[k]``; undoes `unpack_complex_into`."""
-    flat = theirs.reshape(theirs.size)
-    if a.size != layout.index.size or flat.size != layout.size:
-        raise ValueError(_WRONG_SIZE)
+    flat = _flat(theirs, a, layout)
     for k in range(a.size):
         value = flat[layout.index[k]]
         a[k] = complex(value.real / layout.factor[k], value.imag / layout.factor[k])
@@ -58,9 +63,7 @@ def unpack_real_into(theirs, a, layout):
     a : (ncoef,) complex
     layout : RealLayout
     """
-    flat = theirs.reshape(theirs.size)
-    if a.size != layout.cosine.size or flat.size != layout.size:
-        raise ValueError(_WRONG_SIZE)
+    flat = _flat(theirs, a, layout)
     for k in range(flat.size):
         flat[k] = 0.0
     for k in range(a.size):
@@ -72,9 +75,7 @@ def unpack_real_into(theirs, a, layout):
 @njit(error_model="numpy")
 def pack_real_into(a, theirs, layout):
     """Write the coefficients that these are, Im a_l0 = 0; undoes `unpack_real_into`."""
-    flat = theirs.reshape(theirs.size)
-    if a.size != layout.cosine.size or flat.size != layout.size:
-        raise ValueError(_WRONG_SIZE)
+    flat = _flat(theirs, a, layout)
     # Two loops: where a branch chose between 0 and a sine, Enzyme could not tell what it holds.
     for k in range(layout.zonal):
         a[k] = flat[layout.cosine[k]] / layout.factor[k]
@@ -99,18 +100,13 @@ class _Real(NamedTuple):
     factor: NDArray[np.float64]
 
 
-class _Maps:
+class _Maps(ByIdentity):
     """The four maps of a layout, over any leading axes."""
 
     shape: tuple[int, ...]
     factor: NDArray[np.float64]
     _kernels: tuple[Any, Any]
     _dtype: str
-
-    # A tuple of arrays compares by its arrays, which have no single truth value.
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
-    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return (

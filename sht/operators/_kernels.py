@@ -10,6 +10,7 @@ import math
 
 from numba import njit
 
+from sht._packed import packed_size
 from sht._rows import row_of
 
 
@@ -190,11 +191,6 @@ def _inverse(l):  # noqa: E741
     return 1.0 / max(l * (l + 1), 1)
 
 
-@njit(error_model="numpy")
-def _count(lmax, mmax):
-    return (mmax + 1) * (lmax + 1) - mmax * (mmax + 1) // 2
-
-
 _WRONG_TRUNCATION = "Operators in coefficient space need 0 <= mmax <= lmax. Got another truncation."
 _WRONG_SIZE = (
     "Operators in coefficient space need `ncoef(lmax, mmax)` coefficients of a scalar and "
@@ -211,7 +207,7 @@ def _check(output, given, output_lmax, given_lmax, mmax):
     """Lengths are checked here: a wrong one would overwrite memory."""
     if mmax < 0 or mmax > min(output_lmax, given_lmax):
         raise ValueError(_WRONG_TRUNCATION)
-    if len(output) != _count(output_lmax, mmax) or len(given) != _count(given_lmax, mmax):
+    if len(output) != packed_size(output_lmax, mmax) or len(given) != packed_size(given_lmax, mmax):
         raise ValueError(_WRONG_SIZE)
 
 
