@@ -77,6 +77,9 @@ def library() -> ctypes.CDLL:
         for kind in ("r2c", "c2r"):
             plan = getattr(loaded, f"{prefix}_plan_dft_{kind}_1d")
             plan.restype, plan.argtypes = pointer, [ctypes.c_int, pointer, pointer, flags]
+        getattr(loaded, f"{prefix}_export_wisdom_to_string").restype = pointer
+        getattr(loaded, f"{prefix}_import_wisdom_from_string").argtypes = [ctypes.c_char_p]
+        getattr(loaded, f"{prefix}_free").argtypes = [pointer]
     return loaded
 
 
@@ -142,6 +145,32 @@ def _plan(n: int, dtype: np.dtype, effort: str) -> RealFFT:
         plan("c2r", spectrum, values, flags | _UNALIGNED),
         multiplicity,
     )
+
+
+def export_wisdom() -> tuple[bytes, ...]:
+    """What FFTW has found out by planning in this process, in double and in single precision."""
+    found = []
+    with _planner:
+        for prefix in ("fftw", "fftwf"):
+            start = getattr(library(), f"{prefix}_export_wisdom_to_string")()
+            found.append(ctypes.string_at(start))
+            getattr(library(), f"{prefix}_free")(start)
+    return tuple(found)
+
+
+def import_wisdom(wisdom: tuple[bytes, ...]) -> bool:
+    """Give FFTW what `export_wisdom` returned, so that it need not measure again.
+
+    Returns
+    -------
+    bool
+        Whether it was of use: not if it is that of another FFTW.
+    """
+    with _planner:
+        return all(
+            getattr(library(), f"{prefix}_import_wisdom_from_string")(text)
+            for prefix, text in zip(("fftw", "fftwf"), wisdom, strict=True)
+        )
 
 
 def _aligned(count: int, dtype: Any) -> np.ndarray:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -29,10 +31,36 @@ class _Prepared:
     """What is the same in every call with arrays of the same types and sizes."""
 
     program: Program
-    block: bytes
+    block: ctypes.Array
     front: struct.Struct
-    spans: list[Span]
+    fixed: Ranges | None
     fixed_shadows: list[Any]
+
+
+class Ranges:
+    """Disjoint ranges of memory, in order."""
+
+    def __init__(self, spans: list[Span]) -> None:
+        self._lows: list[int] = []
+        self._highs: list[int] = []
+        for low, high, _, _ in sorted(spans, key=itemgetter(0)):
+            if self._highs and low <= self._highs[-1]:
+                self._highs[-1] = max(high, self._highs[-1])
+            else:
+                self._lows.append(low)
+                self._highs.append(high)
+
+    def are_apart_from(self, others: list[tuple[int, int]]) -> bool:
+        """Whether the others, in order, overlap neither these nor each other."""
+        end = 0
+        for low, high in others:
+            k = bisect_right(self._lows, low)
+            if low < end or (k and self._highs[k - 1] > low):
+                return False
+            if k < len(self._lows) and self._lows[k] < high:
+                return False
+            end = high
+        return True
 
 
 class Bound:
@@ -80,18 +108,18 @@ class Bound:
         if prepared is None:
             prepared = self._known[key] = self._prepare(arrays, shadows)
         words: list[int] = []
-        spans = list(prepared.spans)
-        pairs = zip(arrays, shadows or (None,) * len(arrays), strict=True)
-        for array, shadow in pairs:
+        ranges: list[tuple[int, int]] = []
+        for array, shadow in zip(arrays, shadows or (None,) * len(arrays), strict=True):
             for given in (array,) if shadow is None else (array, shadow):
                 start = address(given)
                 words.append(start)
-                if given.size:
-                    spans.append((start, start + given.nbytes, True, given))
+                if size := given.nbytes:
+                    ranges.append((start, start + size))
             words += array.shape
-        block = (ctypes.c_char * len(prepared.block)).from_buffer_copy(prepared.block)
-        prepared.front.pack_into(block, 0, *words)
-        if first_overlap(spans) is not None or prepared.program.loaded.entry(block):
+        ranges.sort()
+        prepared.front.pack_into(prepared.block, 0, *words)
+        apart = prepared.fixed is not None and prepared.fixed.are_apart_from(ranges)
+        if not apart or prepared.program.loaded.entry(prepared.block):
             # The long way says what is wrong.
             everything = [*(shadows or (None,) * len(arrays)), *prepared.fixed_shadows]
             call(prepared.program, self._function, (*arrays, *self._fixed), everything)
@@ -115,10 +143,11 @@ class Bound:
         block, spans = program.frame.fill(flatten(arguments), all_shadows, 0.0)
         counts = [1 + self._transposed + a.ndim for a in arrays]
         mine = {id(a) for a in (*arrays, *shadows)}
+        fixed = [span for span in spans if id(span[3]) not in mine]
         return _Prepared(
             program,
-            bytes(block),
+            block,
             struct.Struct(f"={sum(counts)}q"),
-            [span for span in spans if id(span[3]) not in mine],
+            Ranges(fixed) if first_overlap(fixed) is None else None,
             all_shadows[len(arrays) :],  # not those of this call, which would be kept alive
         )

@@ -11,8 +11,7 @@ from numba.core import types
 from numpy.typing import ArrayLike, NDArray
 
 from ._kinds import with_spin
-from ._legendre import PHASES
-from ._scalar import WIDTH
+from ._legendre import PHASES, STATE, WIDTH
 from ._simd import LANES, intrinsic
 
 
@@ -135,11 +134,11 @@ def _shape_hint(call: str, array: NDArray, shape: tuple[int, ...]) -> str:
 
 _CALLS = "`synthesis_into(field, a, t, scratch)` and `analysis_into(a, field, t, scratch)` need"
 _WRONG_FIELD = (
-    f"{_CALLS} a field of shape `t.fields.shape`. Got another. "
-    "Pass one field at a time, of t's own grid."
+    f"{_CALLS} a field of shape `t.fields.shape`, or several along a first axis. Got another. "
+    "Pass fields of t's own grid."
 )
 _WRONG_COEFFICIENTS = (
-    f"{_CALLS} coefficients of shape `t.coefficients.shape`. Got another. "
+    f"{_CALLS} coefficients of shape `t.coefficients.shape`, one set for each field. Got others. "
     "Make them with `np.zeros(*t.coefficients)`."
 )
 _WRONG_SCRATCH = (
@@ -159,22 +158,33 @@ def check_kernel_arrays(field, a, t, scratch):
         Another shape, or the scratch of another Transform.
     """
     _require_kernel_types(field, a, t, scratch)
-    count = len(t.legendre.first)
+    parts, ngroups, _ = t.legendre.first.shape
     rings = t.rings
-    fits = field.size == count * rings.npoints and field.shape[field.ndim - 1] == (
+    axes = (1 if parts == 1 else 2) + (1 if rings.width > 0 else 0)
+    several = field.ndim - axes
+    fields = field.shape[0] if several == 1 else 1
+    fits = field.size == fields * parts * rings.npoints and field.shape[field.ndim - 1] == (
         rings.width if rings.width > 0 else rings.npoints
     )
-    if count == 2:
-        fits = fits and field.shape[0] == 2
-    if field.ndim != (count if rings.width == 0 else count + 1) or not fits:
+    if parts == 2:
+        fits = fits and 0 <= several <= 1 and field.shape[several] == 2
+    if not (0 <= several <= 1 and fits):
         raise ValueError(_WRONG_FIELD)
-    if a.size != count * len(t.legendre.scale) or (count == 2 and a.shape[0] != 2):
+    fits = a.size == fields * parts * len(t.legendre.scale)
+    if (
+        a.ndim - (1 if parts == 1 else 2) != several
+        or not fits
+        or a.shape[0] != (fields if several == 1 else (2 if parts == 2 else a.size))
+        or (parts == 2 and a.shape[several] != 2)
+    ):
         raise ValueError(_WRONG_COEFFICIENTS)
-    _, ngroups, ntiles = t.legendre.first.shape
     half = rings.longest // 2 + 1
     if (
-        len(scratch.coef) != len(t.legendre.recurrence) * count * WIDTH // LANES
-        or len(scratch.sums) < min(t.block, ntiles) * ngroups * count * PHASES
+        scratch.fields < 1
+        or scratch.block < 1
+        or len(scratch.coef) != scratch.fields * t.legendre.starts[-1] * WIDTH
+        or len(scratch.sums) != scratch.block * ngroups * parts * scratch.fields * PHASES
+        or len(scratch.state) < STATE
         or len(scratch.orders) < ngroups * LANES
         or len(scratch.row) < max(half, ngroups * LANES)
         or len(scratch.fft) < 2 * half + rings.longest
@@ -188,8 +198,8 @@ def _require_kernel_types(typing_context: Any, field: Any, a: Any, t: Any, scrat
     complex_type = types.complex64 if real == types.float32 else types.complex128
     spin = with_spin(t.types[t.fields.index("legendre")])
     needed = {
-        "field": (field, real, (2, 3) if spin else (1, 2)),
-        "a": (a, complex_type, (2,) if spin else (1,)),
+        "field": (field, real, (2, 3, 4) if spin else (1, 2, 3)),
+        "a": (a, complex_type, (2, 3) if spin else (1, 2)),
     }
     for name, (ty, dtype, ranks) in needed.items():
         array = isinstance(ty, types.Array)

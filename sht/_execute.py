@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._apply import backwards, forwards, placeholder
-from ._kernels import Scratch, analysis_into, synthesis_into
-from ._legendre import PHASES
-from ._scalar import WIDTH
-from ._simd import LANES, aligned_zeros
+from ._kernels import Scratch, coefficients_of_points_into, points_of_coefficients_into
+from ._legendre import PHASES, WIDTH
+from ._simd import aligned_zeros
 from ._stages import (
     coef_to_sums,
     pack_coefficients_into,
@@ -48,20 +47,27 @@ def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
         C-contiguous. `results` is overwritten.
     """
     count = len(batch)
-    large = t.ncoef * t.grid.nlat >= _WORTH_DIVIDING
-    if count < t.threads and large:
+    if count < t.threads and t.ncoef * t.grid.nlat >= _WORTH_DIVIDING:
         for k in range(count):
-            _DIVIDED[name](t, results[k], batch[k])
+            _DIVIDED[name](t, results[k].reshape(-1), batch[k].reshape(-1))
         return
     workers = min(t.threads, count)
+    if workers == 0:
+        return
+    at_once = min(t.fields_at_once, -(-count // workers))
 
     def share(worker: int) -> None:
-        mine = t.borrow_worker()
-        for k in range(worker, count, workers):
-            _WHOLE[name](mine, results[k], batch[k])
+        mine = t.borrow_worker(at_once)
+        end = (worker + 1) * count // workers
+        for begin in range(worker * count // workers, end, at_once):
+            some = slice(begin, min(begin + at_once, end))
+            _WHOLE[name](mine, results[some].reshape(-1), batch[some].reshape(-1))
         t.give_back(mine)
 
-    in_threads(share, workers)
+    if workers == 1:
+        share(0)
+    else:
+        in_threads(share, workers)
 
 
 def in_threads(share: Callable[[int], None], workers: int) -> None:
@@ -81,8 +87,7 @@ def in_threads(share: Callable[[int], None], workers: int) -> None:
     others = [threading.Thread(target=guarded, args=(k,)) for k in range(1, workers)]
     for thread in others:
         thread.start()
-    if workers:
-        guarded(0)
+    guarded(0)
     for thread in others:
         thread.join()
     if errors:
@@ -93,24 +98,26 @@ class Worker:
     """What one thread needs for the maps of one Transform, kept from call to call.
 
     Making the work space, and checking the two dozen arrays of a plan, takes longer than a small
-    transform does.
+    transform does. `fields` are transformed at once.
     """
 
-    def __init__(self, t: Any) -> None:
-        self.scratch: Scratch = t.scratch()
+    def __init__(self, t: Any, fields: int = 1) -> None:
+        self.fields = fields
+        self.scratch: Scratch = t.scratch(fields)
         self._t = t
         self._bound: dict[Any, Any] = {}
         self._copies: dict[Any, NDArray] = {}
 
     def forwards(self, kernel: Any, output: NDArray, given: NDArray) -> None:
-        """``output = K(given)`` for a whole field."""
+        """``output = K(given)`` for whole fields, flat."""
         self._bind(kernel, transposed=False)(output, given)
 
     def backwards(self, kernel: Any, output: NDArray, given: NDArray) -> None:
-        """``given = Kᵀ(output)`` for a whole field."""
-        copy = self._copies.get(output.shape)
+        """``given = Kᵀ(output)`` for whole fields, flat."""
+        key = output.shape, output.dtype
+        copy = self._copies.get(key)
         if copy is None:
-            copy = self._copies[output.shape] = np.empty_like(output)
+            copy = self._copies[key] = np.empty_like(output)
         copy[...] = output  # it is used up
         given[...] = 0
         self._bind(kernel, transposed=True)(
@@ -129,17 +136,18 @@ class Worker:
 
 
 _WHOLE: dict[str, Callable[[Worker, NDArray, NDArray], None]] = {
-    "synthesis": lambda w, f, a: w.forwards(synthesis_into, f, a),
-    "analysis": lambda w, a, f: w.forwards(analysis_into, a, f),
-    "adjoint_synthesis": lambda w, a, f: w.backwards(synthesis_into, f, a),
-    "adjoint_analysis": lambda w, f, a: w.backwards(analysis_into, a, f),
+    "synthesis": lambda w, f, a: w.forwards(points_of_coefficients_into, f, a),
+    "analysis": lambda w, a, f: w.forwards(coefficients_of_points_into, a, f),
+    "adjoint_synthesis": lambda w, a, f: w.backwards(points_of_coefficients_into, f, a),
+    "adjoint_analysis": lambda w, f, a: w.backwards(coefficients_of_points_into, a, f),
 }
 
 
 class Division:
     """One field over several threads: the parts, and the memory they share, kept between calls."""
 
-    def __init__(self, t: Any) -> None:
+    def __init__(self, t: Any, fields: int = 1) -> None:
+        self.fields = fields
         tables = t.legendre
         _, self.ngroups, self.ntiles = tables.first.shape
         steps = (np.diff(tables.starts)[:, None] - tables.first).sum(axis=0)
@@ -147,7 +155,7 @@ class Division:
         self.groups = _equal_parts(steps.sum(axis=1), t.threads)
         self.size = self.ngroups * len(tables.first) * PHASES
         self.sums = aligned_zeros(self.ntiles * self.size)
-        self.coef = aligned_zeros(len(tables.recurrence) // LANES * len(tables.first) * WIDTH)
+        self.coef = aligned_zeros(int(tables.starts[-1]) * WIDTH)
 
     def sums_of(self, tiles: tuple[int, int]) -> NDArray:
         return self.sums[tiles[0] * self.size : tiles[1] * self.size]
@@ -164,14 +172,13 @@ def _equal_parts(costs: NDArray, count: int) -> list[tuple[int, int]]:
 def _divided_spread(t: Any, field: NDArray, a: NDArray, *, transposed: bool) -> None:
     """From coefficients to a field: synthesis, or the transpose of analysis."""
     d = t.borrow_division()
-    points = field.reshape(-1)
     if transposed:
         field[...] = 0
         d.coef[:] = 0
         d.sums[:] = 0
-        backwards(unpack_coefficients_into, a.copy(), d.coef, t)
+        backwards(unpack_coefficients_into, a.copy(), d.coef, t, 1)
     else:
-        forwards(pack_coefficients_into, d.coef, a, t)
+        forwards(pack_coefficients_into, d.coef, a, t, 1)
 
     def share(k: int) -> None:
         tiles = d.tiles[k]
@@ -179,11 +186,11 @@ def _divided_spread(t: Any, field: NDArray, a: NDArray, *, transposed: bool) -> 
         scratch = mine.scratch
         everything = (0, d.ngroups)
         if transposed:
-            backwards(sums_to_coef, d.coef, sums, scratch.state, t, everything, tiles)
-            backwards(rings_to_sums, sums, points, t, scratch, tiles)
+            backwards(sums_to_coef, d.coef, sums, scratch.state, t, 1, everything, tiles)
+            backwards(rings_to_sums, sums, field, t, scratch, 1, tiles)
         else:
-            forwards(coef_to_sums, sums, d.coef, scratch.state, t, everything, tiles)
-            forwards(sums_to_rings, points, sums, t, scratch, tiles)
+            forwards(coef_to_sums, sums, d.coef, scratch.state, t, 1, everything, tiles)
+            forwards(sums_to_rings, field, sums, t, scratch, 1, tiles)
         t.give_back(mine)
 
     in_threads(share, len(d.tiles))
@@ -197,32 +204,32 @@ def _divided_gather(t: Any, a: NDArray, field: NDArray, *, transposed: bool) -> 
     if transposed:
         d.sums[:] = 0
     everything = (0, d.ntiles)
-    given = (field.copy() if transposed else field).reshape(-1)
+    given = field.copy() if transposed else field
 
     def fourier(k: int) -> None:
         tiles, mine = d.tiles[k], t.borrow_worker()
         if transposed:
-            backwards(sums_to_rings, given, d.sums_of(tiles), t, mine.scratch, tiles)
+            backwards(sums_to_rings, given, d.sums_of(tiles), t, mine.scratch, 1, tiles)
         else:
-            forwards(rings_to_sums, d.sums_of(tiles), given, t, mine.scratch, tiles)
+            forwards(rings_to_sums, d.sums_of(tiles), given, t, mine.scratch, 1, tiles)
         t.give_back(mine)
 
     def legendre(k: int) -> None:
         groups, mine = d.groups[k], t.borrow_worker()
         state = mine.scratch.state
         if transposed:
-            backwards(coef_to_sums, d.sums, d.coef, state, t, groups, everything)
+            backwards(coef_to_sums, d.sums, d.coef, state, t, 1, groups, everything)
         else:
-            forwards(sums_to_coef, d.coef, d.sums, state, t, groups, everything)
+            forwards(sums_to_coef, d.coef, d.sums, state, t, 1, groups, everything)
         t.give_back(mine)
 
     in_threads(fourier, len(d.tiles))
     in_threads(legendre, len(d.groups))
     if transposed:
         a[...] = 0
-        backwards(pack_coefficients_into, d.coef, a, t)
+        backwards(pack_coefficients_into, d.coef, a, t, 1)
     else:
-        forwards(unpack_coefficients_into, a, d.coef, t)
+        forwards(unpack_coefficients_into, a, d.coef, t, 1)
     t.give_back(d)
 
 

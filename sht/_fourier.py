@@ -11,94 +11,102 @@ from ._simd import LANES, RINGS
 
 
 @njit(error_model="numpy")
-def tile_to_rings(points, phases, tile, t, scratch):
+def tile_to_rings(points, phases, tile, t, scratch, fields):
     """Transform the rings of one tile, north and south, to grid points.
 
     Parameters
     ----------
-    points : (components * npoints,) float
+    points : (fields * components * npoints,) float
         The rings of the tile are overwritten.
-    phases : (ngroups * PHASES * components,) float64
+    phases : (ngroups * passes * fields * PHASES,) float64
         Of this tile.
     tile : int
     t : Transform
     scratch : Scratch
+    fields : int
     """
-    for r in range(RINGS):
+    for pair in range(tile * RINGS, (tile + 1) * RINGS):
         for south in range(2):
-            ring = t.rings.pairs[tile * RINGS + r, south]
+            ring = t.rings.pairs[pair, south]
             if ring >= 0:
-                for component in range(len(t.legendre.first)):
-                    values = _points_of(points, component, ring, t.rings)
-                    _synthesise_ring(values, phases, r, south, component, ring, t, scratch)
+                for field in range(fields):
+                    _synthesise_ring(points, phases, pair, south, ring, field, fields, t, scratch)
 
 
 @njit(error_model="numpy")
-def rings_to_tile(phases, points, tile, t, scratch):
+def rings_to_tile(phases, points, tile, t, scratch, fields):
     """The transpose of what `tile_to_rings` is without the factors of the half spectrum, weighted.
 
     Parameters
     ----------
-    phases : (ngroups * PHASES * components,) float64
+    phases : (ngroups * passes * fields * PHASES,) float64
         Overwritten.
-    points : (components * npoints,) float
+    points : (fields * components * npoints,) float
     tile : int
     t : Transform
     scratch : Scratch
+    fields : int
     """
     phases[:] = 0.0
-    for r in range(RINGS):
+    for pair in range(tile * RINGS, (tile + 1) * RINGS):
         for south in range(2):
-            ring = t.rings.pairs[tile * RINGS + r, south]
+            ring = t.rings.pairs[pair, south]
             if ring >= 0:
-                for component in range(len(t.legendre.first)):
-                    values = _points_of(points, component, ring, t.rings)
-                    _analyse_ring(phases, values, r, south, component, ring, t, scratch)
+                for field in range(fields):
+                    _analyse_ring(phases, points, pair, south, ring, field, fields, t, scratch)
 
 
 @njit(error_model="numpy")
-def _points_of(points, component, ring, rings):
+def _points_of(points, field, ring, rings):
     """The points of one ring in one of the fields, as a view."""
-    begin = component * rings.npoints
+    begin = field * rings.npoints
     return points[begin + rings.offsets[ring] : begin + rings.offsets[ring + 1]]
 
 
 @njit(error_model="numpy")
-def _synthesise_ring(values, phases, r, south, component, ring, t, scratch):
+def _synthesise_ring(points, phases, pair, south, ring, field, fields, t, scratch):
     kept = t.rings.orders[ring]
     groups = kept // LANES + 1
     plan = fft_of(t.ffts, ring)
     half = plan.n // 2 + 1
-    row = scratch.row
-    if 2 * kept < plan.n:
-        order_sums_into(row, phases, r, south, component, groups, t.legendre)
-        row[kept + 1 : half] = 0.0
-        _rotate(row, t.rings, ring, 1.0)
-    else:
-        order_sums_into(scratch.orders, phases, r, south, component, groups, t.legendre)
-        _rotate(scratch.orders, t.rings, ring, 1.0)
-        _fold_into(row[:half], scratch.orders[: kept + 1], plan.n)
-    brfft_into(values, row[:half], plan, scratch.fft)
+    row, orders = scratch.row, scratch.orders
+    components = len(t.legendre.first)
+    for part in range(components):
+        values = _points_of(points, field * components + part, ring, t.rings)
+        if 2 * kept < plan.n:
+            order_sums_into(row, phases, pair, south, field, part, fields, groups, t.legendre)
+            row[kept + 1 : half] = 0.0
+            _rotate(row, t.rings, ring, 1.0)
+        else:
+            order_sums_into(orders, phases, pair, south, field, part, fields, groups, t.legendre)
+            _rotate(orders, t.rings, ring, 1.0)
+            _fold_into(row[:half], orders[: kept + 1], plan.n)
+        brfft_into(values, row[:half], plan, scratch.fft)
 
 
 @njit(error_model="numpy")
-def _analyse_ring(phases, values, r, south, component, ring, t, scratch):
+def _analyse_ring(phases, points, pair, south, ring, field, fields, t, scratch):
     kept = t.rings.orders[ring]
     groups = kept // LANES + 1
     area = t.rings.areas[ring]
     plan = fft_of(t.ffts, ring)
     half = plan.n // 2 + 1
-    row = scratch.row
-    rfft_into(row[:half], values, plan, scratch.fft)
-    if 2 * kept < plan.n:
-        row[kept + 1 : groups * LANES] = 0.0
-        _rotate(row, t.rings, ring, -1.0)
-        add_order_sums(phases, row, r, south, component, groups, area, t.legendre)
-    else:
-        _unfold_into(scratch.orders[: kept + 1], row[:half], plan.n)
-        scratch.orders[kept + 1 : groups * LANES] = 0.0
-        _rotate(scratch.orders, t.rings, ring, -1.0)
-        add_order_sums(phases, scratch.orders, r, south, component, groups, area, t.legendre)
+    row, orders = scratch.row, scratch.orders
+    components = len(t.legendre.first)
+    for part in range(components):
+        values = _points_of(points, field * components + part, ring, t.rings)
+        rfft_into(row[:half], values, plan, scratch.fft)
+        if 2 * kept < plan.n:
+            row[kept + 1 : groups * LANES] = 0.0
+            _rotate(row, t.rings, ring, -1.0)
+            add_order_sums(phases, row, pair, south, field, part, fields, groups, area, t.legendre)
+        else:
+            _unfold_into(orders[: kept + 1], row[:half], plan.n)
+            orders[kept + 1 : groups * LANES] = 0.0
+            _rotate(orders, t.rings, ring, -1.0)
+            add_order_sums(
+                phases, orders, pair, south, field, part, fields, groups, area, t.legendre
+            )
 
 
 @njit(error_model="numpy")

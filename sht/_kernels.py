@@ -10,6 +10,7 @@ from numba import njit
 from enzyme_rules import LinearRule, register
 
 from ._arguments import check_kernel_arrays
+from ._legendre import WIDTH
 from ._stages import (
     coef_to_sums,
     pack_coefficients_into,
@@ -25,12 +26,16 @@ class Scratch(NamedTuple):
 
     Attributes
     ----------
-    coef : (nsteps * numbers per step,) float64
+    fields : int
+        How many are transformed at once.
+    block : int
+        How many tiles are taken through both stages at a time.
+    coef : (nsteps * fields * WIDTH,) float64
         Scaled coefficients in the order of the Legendre stage.
-    sums : (tiles in a block * ngroups * numbers per group,) float64
-        What lies between the stages, for some tiles.
-    state : (2 * BLOCK,) float64
-        Polynomials of one tile, for the derivative.
+    sums : (block * ngroups * passes * fields * PHASES,) float64
+        What lies between the stages.
+    state : (STATE,) float64
+        Polynomials of one tile.
     orders : (ngroups * LANES,) complex128
         The orders of one ring that are more than its points can tell apart.
     row : (row length,) complex
@@ -39,6 +44,8 @@ class Scratch(NamedTuple):
         For the FFT and its derivative.
     """
 
+    fields: int
+    block: int
     coef: np.ndarray
     sums: np.ndarray
     state: np.ndarray
@@ -53,13 +60,14 @@ def synthesis_into(field, a, t, scratch):
 
     Parameters
     ----------
-    field : t.fields.shape float
-        One field of the transform's dtype. Overwritten. C-contiguous.
-    a : t.coefficients.shape complex
-        Contiguous.
+    field : (..., *t.fields.shape) float
+        One field of the transform's dtype, or several along a first axis. Overwritten.
+        C-contiguous.
+    a : (..., *t.coefficients.shape) complex
+        As many. Contiguous.
     t : Transform or SpinTransform
     scratch : Scratch
-        ``t.scratch()``; each thread needs its own.
+        ``t.scratch()``, or for several fields ``t.scratch(fields)``; each thread needs its own.
 
     Raises
     ------
@@ -73,13 +81,17 @@ def synthesis_into(field, a, t, scratch):
     Real-linear in `a`; a rule makes its derivative the transposed map, without a tape.
     """
     check_kernel_arrays(field, a, t, scratch)
-    points = field.ravel()
-    pack_coefficients_into(scratch.coef, a, t)
-    _, ngroups, ntiles = t.legendre.first.shape
-    for begin in range(0, ntiles, t.block):
-        tiles = begin, min(begin + t.block, ntiles)
-        coef_to_sums(scratch.sums, scratch.coef, scratch.state, t, (0, ngroups), tiles)
-        sums_to_rings(points, scratch.sums, t, scratch, tiles)
+    points, coefficients = field.ravel(), a.ravel()
+    ncoef, npoints = _sizes(t)
+    count = len(coefficients) // ncoef
+    for begin in range(0, count, scratch.fields):
+        end = min(begin + scratch.fields, count)
+        points_of_coefficients_into(
+            points[begin * npoints : end * npoints],
+            coefficients[begin * ncoef : end * ncoef],
+            t,
+            scratch,
+        )
 
 
 @njit(error_model="numpy", nogil=True)
@@ -88,13 +100,13 @@ def analysis_into(a, field, t, scratch):
 
     Parameters
     ----------
-    a : t.coefficients.shape complex
+    a : (..., *t.coefficients.shape) complex
         Overwritten. Contiguous.
-    field : t.fields.shape float
-        One field of the transform's dtype. C-contiguous.
+    field : (..., *t.fields.shape) float
+        One field of the transform's dtype, or several along a first axis. C-contiguous.
     t : Transform or SpinTransform
     scratch : Scratch
-        ``t.scratch()``; each thread needs its own.
+        ``t.scratch()``, or for several fields ``t.scratch(fields)``; each thread needs its own.
 
     Raises
     ------
@@ -108,15 +120,61 @@ def analysis_into(a, field, t, scratch):
     Real-linear in `field`; a rule makes its derivative the transposed map, without a tape.
     """
     check_kernel_arrays(field, a, t, scratch)
-    points = field.ravel()
+    points, coefficients = field.ravel(), a.ravel()
+    ncoef, npoints = _sizes(t)
+    count = len(coefficients) // ncoef
+    for begin in range(0, count, scratch.fields):
+        end = min(begin + scratch.fields, count)
+        coefficients_of_points_into(
+            coefficients[begin * ncoef : end * ncoef],
+            points[begin * npoints : end * npoints],
+            t,
+            scratch,
+        )
+
+
+@njit(error_model="numpy")
+def _sizes(t):
+    """Coefficients and points of one field."""
+    components = len(t.legendre.first)
+    return components * len(t.legendre.scale), components * t.rings.npoints
+
+
+@njit(error_model="numpy", nogil=True)
+def points_of_coefficients_into(points, a, t, scratch):
+    """Synthesis of fields one after the other, not more than `scratch` is for. Nothing is checked.
+
+    Parameters
+    ----------
+    points : (fields * components * npoints,) float
+        Overwritten.
+    a : (fields * components * ncoef,) complex
+    t : Transform or SpinTransform
+    scratch : Scratch
+    """
+    fields = len(a) // _sizes(t)[0]
+    coef = scratch.coef[: t.legendre.starts[-1] * fields * WIDTH]
+    pack_coefficients_into(coef, a, t, fields)
     _, ngroups, ntiles = t.legendre.first.shape
-    scratch.coef[:] = 0.0
-    for begin in range(0, ntiles, t.block):
-        tiles = begin, min(begin + t.block, ntiles)
-        rings_to_sums(scratch.sums, points, t, scratch, tiles)
-        sums_to_coef(scratch.coef, scratch.sums, scratch.state, t, (0, ngroups), tiles)
-    unpack_coefficients_into(a, scratch.coef, t)
+    for begin in range(0, ntiles, scratch.block):
+        tiles = begin, min(begin + scratch.block, ntiles)
+        coef_to_sums(scratch.sums, coef, scratch.state, t, fields, (0, ngroups), tiles)
+        sums_to_rings(points, scratch.sums, t, scratch, fields, tiles)
 
 
-register(LinearRule(synthesis_into, scratch=(3,)))
-register(LinearRule(analysis_into, scratch=(3,)))
+@njit(error_model="numpy", nogil=True)
+def coefficients_of_points_into(a, points, t, scratch):
+    """Analysis of fields one after the other; see `points_of_coefficients_into`."""
+    fields = len(a) // _sizes(t)[0]
+    coef = scratch.coef[: t.legendre.starts[-1] * fields * WIDTH]
+    coef[:] = 0.0
+    _, ngroups, ntiles = t.legendre.first.shape
+    for begin in range(0, ntiles, scratch.block):
+        tiles = begin, min(begin + scratch.block, ntiles)
+        rings_to_sums(scratch.sums, points, t, scratch, fields, tiles)
+        sums_to_coef(coef, scratch.sums, scratch.state, t, fields, (0, ngroups), tiles)
+    unpack_coefficients_into(a, coef, t, fields)
+
+
+register(LinearRule(points_of_coefficients_into, scratch=(3,)))
+register(LinearRule(coefficients_of_points_into, scratch=(3,)))

@@ -17,53 +17,37 @@ def with_spin(tables: Any) -> bool:
     return isinstance(tables, types.NamedTuple) and tables.instance_class is SpinTables
 
 
-def tile_to_phases(phases, coef, state, tables, g, tile): ...
+def order_sums_into(orders, phases, pair, south, field, component, fields, groups, tables): ...
 
 
-def phases_to_tile(coef, phases, state, tables, g, tile): ...
+def add_order_sums(phases, orders, pair, south, field, component, fields, groups, area, tables): ...
 
 
-def order_sums_into(orders, phases, r, south, component, groups, tables): ...
+def pack_into(coef, a, field, fields, tables): ...
 
 
-def add_order_sums(phases, orders, r, south, component, groups, area, tables): ...
-
-
-def pack_into(coef, a, tables): ...
-
-
-def unpack_into(a, coef, tables): ...
+def unpack_into(a, coef, field, fields, tables): ...
 
 
 # An overload is the function of one kind itself, not a call of it: that halves what Numba compiles.
 _kind = functools.partial(overload, jit_options={"error_model": "numpy"})
 
 
-@_kind(tile_to_phases)
-def _tile_to_phases(phases, coef, state, tables, g, tile):
-    return (_spin if with_spin(tables) else _scalar).tile_to_phases
-
-
-@_kind(phases_to_tile)
-def _phases_to_tile(coef, phases, state, tables, g, tile):
-    return (_spin if with_spin(tables) else _scalar).phases_to_tile
-
-
 @_kind(order_sums_into)
-def _order_sums_into(orders, phases, r, south, component, groups, tables):
+def _order_sums_into(orders, phases, pair, south, field, component, fields, groups, tables):
     return (_spin if with_spin(tables) else _scalar).order_sums_into
 
 
 @_kind(add_order_sums)
-def _add_order_sums(phases, orders, r, south, component, groups, area, tables):
+def _add_order_sums(phases, orders, pair, south, field, component, fields, groups, area, tables):
     return (_spin if with_spin(tables) else _scalar).add_order_sums
 
 
 @_kind(pack_into)
-def _pack_into(coef, a, tables):
+def _pack_into(coef, a, field, fields, tables):
     return (_spin if with_spin(tables) else _scalar).pack_into
 
 
 @_kind(unpack_into)
-def _unpack_into(a, coef, tables):
+def _unpack_into(a, coef, field, fields, tables):
     return (_spin if with_spin(tables) else _scalar).unpack_into

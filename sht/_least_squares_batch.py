@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -173,6 +174,6 @@ def _unweighted(t: Any) -> Any:
         areas = np.ones(t.grid.nlat)
         areas.setflags(write=False)  # of the type that the grid's have: nothing is compiled anew
         made = t._replace(rings=t.rings._replace(areas=areas))
-        vars(made).update(vars(t), _spare={kind: [] for kind in t._spare})
+        vars(made).update(vars(t), _spare=collections.defaultdict(list))
         vars(t)["_unweighted"] = made
     return vars(t)["_unweighted"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import os
 from typing import Any, NamedTuple, TypeVar
@@ -9,17 +10,17 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from enzyme_rules.fftw import RealFFTs, fft_scratch, plan_real_ffts
+from enzyme_rules.fftw import RealFFTs, fft_scratch
 
 from ._apply import Space, apply_run
 from ._execute import Division, Worker, apply_to_batch
 from ._identity import ByIdentity
 from ._kernels import Scratch
-from ._legendre import PHASES
-from ._legendre_tables import BLOCK, LegendreTables, SpinTables, make_tables
+from ._legendre import PHASES, STATE, WIDTH
+from ._legendre_tables import LegendreTables, SpinTables, make_tables
 from ._orders import check_carries, orders_kept
+from ._planning import PLANNING, plan_rings
 from ._ring_tables import RingTables, make_ring_tables
-from ._scalar import WIDTH
 from ._simd import LANES, aligned_zeros
 from ._spectrum import Truncation, check_truncation
 from .grids import RingGrid
@@ -42,6 +43,7 @@ class Recipe(NamedTuple):
     truncation: str
     orders: Any
     aliasing: str
+    planning: str
 
 
 class _Plan(NamedTuple):
@@ -52,7 +54,6 @@ class _Plan(NamedTuple):
     legendre: LegendreTables | SpinTables
     rings: RingTables
     ffts: RealFFTs
-    block: int
 
 
 class RingTransform(ByIdentity, _Plan):
@@ -72,7 +73,7 @@ class RingTransform(ByIdentity, _Plan):
     threads: int
     dtype: np.dtype
     _made_by: tuple[str, Recipe]
-    _spare: dict[type, list[Any]]
+    _spare: dict[tuple[type, int], list[Any]]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return prepare, (type(self), *self._made_by)
@@ -122,19 +123,36 @@ class RingTransform(ByIdentity, _Plan):
     def _leading(self) -> tuple[int, ...]:
         return (2,) if len(self.legendre.first) == 2 else ()
 
-    def scratch(self) -> Scratch:
-        """Work space for `synthesis_into` and `analysis_into`. Each thread needs its own."""
+    def scratch(self, fields: int = 1) -> Scratch:
+        """Work space for `synthesis_into` and `analysis_into`. Each thread needs its own.
+
+        Parameters
+        ----------
+        fields : int
+            How many to transform at once. They share the Legendre polynomials, which takes about
+            two thirds of the time of one by one; beyond `fields_at_once` nothing is gained.
+        """
         tables = self.legendre
-        _, ngroups, ntiles = tables.first.shape
+        passes, ngroups, ntiles = tables.first.shape
         row = max(ngroups * LANES, self.rings.longest // 2 + 1)
+        size = ngroups * passes * fields * PHASES  # of the sums of one tile
+        block = min(max(1, _BLOCK_BYTES // (8 * size)), ntiles)
         return Scratch(
-            aligned_zeros(len(tables.first) * WIDTH * int(tables.starts[-1])),
-            aligned_zeros(min(self.block, ntiles) * ngroups * len(tables.first) * PHASES),
-            aligned_zeros(2 * BLOCK),
+            fields,
+            block,
+            aligned_zeros(int(tables.starts[-1]) * fields * WIDTH),
+            aligned_zeros(block * size),
+            aligned_zeros(STATE),
             aligned_zeros(ngroups * LANES, np.complex128),
             aligned_zeros(row, self.coefficients.dtype),
             fft_scratch(self.ffts),
         )
+
+    @functools.cached_property
+    def fields_at_once(self) -> int:
+        """How many fields of a batch are transformed at once: what the cache has room for."""
+        largest = int(np.max(np.diff(self.legendre.starts))) * WIDTH * 8
+        return min(8, max(1, _BLOCK_BYTES // (2 * largest)))
 
     def synthesis(self, a: ArrayLike, out: NDArray | None = None) -> NDArray[np.float64]:
         """Values on the grid of the field that has these coefficients.
@@ -248,23 +266,23 @@ class RingTransform(ByIdentity, _Plan):
         run = functools.partial(apply_to_batch, name, self)
         return apply_run(call, run, given, source, target, out)
 
-    def borrow_worker(self) -> Worker:
+    def borrow_worker(self, fields: int = 1) -> Worker:
         """What one thread needs, for nobody else until it is given back."""
-        return self._borrow(Worker)
+        return self._borrow(Worker, fields)
 
     def borrow_division(self) -> Division:
         """What several threads share for one field, for nobody else until it is given back."""
-        return self._borrow(Division)
+        return self._borrow(Division, 1)
 
     def give_back(self, borrowed: Worker | Division) -> None:
         """Keep it for the next who borrows: making it takes longer than a small transform."""
-        self._spare[type(borrowed)].append(borrowed)
+        self._spare[type(borrowed), borrowed.fields].append(borrowed)
 
-    def _borrow(self, kind: type[_Kept]) -> _Kept:
+    def _borrow(self, kind: type[_Kept], fields: int) -> _Kept:
         try:
-            return self._spare[kind].pop()
+            return self._spare[kind, fields].pop()
         except IndexError:
-            return kind(self)
+            return kind(self, fields)
 
 
 def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
@@ -288,6 +306,11 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
         raise TypeError(f"`{call}` needs `dtype` to be float64 or float32. Got {np.dtype(dtype)}.")
     if threads is not None and (not isinstance(threads, (int, np.integer)) or threads < 1):
         raise ValueError(f"`{call}` needs `threads` to be a positive int. Got {threads!r}.")
+    if recipe.planning not in PLANNING:
+        raise ValueError(
+            f"`{call}` needs `planning` to be one of {', '.join(PLANNING)}. "
+            f"Got {recipe.planning!r}."
+        )
     truncation = Truncation(lmax, mmax, recipe.truncation == "rhomboidal")
     rings = make_ring_tables(grid, mmax, kept)
     pairs = rings.pairs[rings.pairs.max(axis=1) >= 0]
@@ -299,14 +322,14 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
         grid.sin_theta[one],
         np.where(pairs >= 0, kept[pairs], -1).max(axis=1),
     )
-    block = max(1, _BLOCK_BYTES // (tables.first.shape[1] * len(tables.first) * PHASES * 8))
-    t = _Plan.__new__(cls, lmax, mmax, tables, rings, plan_real_ffts(grid.nlon, dtype), block)
+    ffts = plan_rings(grid.nlon, dtype, recipe.planning)
+    t = _Plan.__new__(cls, lmax, mmax, tables, rings, ffts)
     t.grid = grid
     t.truncation = truncation
     t.threads = int(threads) if threads else _cores()
     t.dtype = np.dtype(dtype)
     t._made_by = call, recipe
-    t._spare = {Worker: [], Division: []}
+    t._spare = collections.defaultdict(list)
     return t
 
 

@@ -17,7 +17,7 @@ class SpinTransform(RingTransform):
     ----------
     spin : int
         At least 1: 1 for tangential vectors, 2 for polarisation (Stokes Q and U) or shear.
-    lmax, grid, mmax, dtype, threads, truncation, orders, aliasing
+    lmax, grid, mmax, dtype, threads, truncation, orders, aliasing, planning
         As for `Transform`.
 
     Raises
@@ -65,11 +65,14 @@ class SpinTransform(RingTransform):
         truncation: str = "triangular",
         orders: Any = "all",
         aliasing: str = "drop",
+        planning: str = "auto",
     ) -> SpinTransform:
         call = "sht.SpinTransform(spin, lmax, grid, mmax, dtype, threads)"
         if not isinstance(spin, (int, np.integer)) or spin < 1:
             raise ValueError(
                 f"`{call}` needs an integer spin >= 1. Got {spin!r}. Scalars: `sht.Transform`."
             )
-        recipe = Recipe(int(spin), lmax, grid, mmax, dtype, threads, truncation, orders, aliasing)
+        recipe = Recipe(
+            int(spin), lmax, grid, mmax, dtype, threads, truncation, orders, aliasing, planning
+        )
         return prepare(cls, call, recipe)

@@ -1,8 +1,8 @@
-"""The two stages of the transform over ranges of tiles and groups, each way.
+"""The two stages of the transform over ranges of tiles and groups, each way, for several fields.
 
-What lies between the stages are the *sums*: for each tile, for each group, `PHASES` numbers, with
-spin twice as many. A range of tiles ``begin … end`` has its sums one after the other from the start
-of `sums` on.
+What lies between the stages are the *sums*: for each tile, group and pass (x, and with spin -x),
+for each field, `PHASES` numbers. A range of tiles ``begin … end`` has its sums one after the other
+from the start of `sums` on. Coefficients are group by group; within a group, field by field.
 """
 
 from __future__ import annotations
@@ -10,74 +10,99 @@ from __future__ import annotations
 from numba import njit
 
 from ._fourier import rings_to_tile, tile_to_rings
-from ._kinds import (
-    pack_into,
-    phases_to_tile,
-    tile_to_phases,
-    unpack_into,
-)
-from ._legendre import PHASES
+from ._kinds import pack_into, unpack_into
+from ._legendre import PHASES, WIDTH, legendre_analysis_into, legendre_synthesis_into
+from ._simd import LANES, RINGS
 
 
 @njit(error_model="numpy")
-def coef_to_sums(sums, coef, state, t, groups, tiles):
+def coef_to_sums(sums, coef, state, t, fields, groups, tiles):
     """Legendre stage of a synthesis.
 
     Parameters
     ----------
-    sums : (tiles * ngroups * PHASES * components,) float64
+    sums : (tiles * ngroups * passes * fields * PHASES,) float64
         Overwritten for these groups.
-    coef : (nsteps * WIDTH * components,) float64
-    state : (2 * BLOCK,) float64
-        Work space of the derivative.
+    coef : (nsteps * fields * WIDTH,) float64
+    state : (STATE,) float64
+        Work space.
     t : Transform
+    fields : int
     groups, tiles : (int, int)
         First, and one after the last.
     """
-    each = PHASES * len(t.legendre.first)
-    size = t.legendre.first.shape[1] * each
+    tables = t.legendre
+    passes, ngroups, _ = tables.first.shape
+    each = fields * PHASES
     for g in range(groups[0], groups[1]):
+        s, e = tables.starts[g], tables.starts[g + 1]
         for tile in range(tiles[0], tiles[1]):
-            k = (tile - tiles[0]) * size + g * each
-            tile_to_phases(sums[k : k + each], coef, state, t.legendre, g, tile)
+            for mirror in range(passes):
+                k = (((tile - tiles[0]) * ngroups + g) * passes + mirror) * each
+                legendre_synthesis_into(
+                    sums[k : k + each],
+                    coef[s * fields * WIDTH : e * fields * WIDTH],
+                    state,
+                    tables.z[mirror, tile * RINGS : (tile + 1) * RINGS],
+                    tables.recurrence[tables.row[mirror, tile], 2 * LANES * s : 2 * LANES * e],
+                    tables.seeds[mirror, g, tile],
+                    tables.first[mirror, g, tile],
+                )
 
 
 @njit(error_model="numpy")
-def sums_to_coef(coef, sums, state, t, groups, tiles):
+def sums_to_coef(coef, sums, state, t, fields, groups, tiles):
     """Legendre stage of an analysis: adds to the coefficients. The transpose of `coef_to_sums`."""
-    each = PHASES * len(t.legendre.first)
-    size = t.legendre.first.shape[1] * each
+    tables = t.legendre
+    passes, ngroups, _ = tables.first.shape
+    each = fields * PHASES
     for g in range(groups[0], groups[1]):
+        s, e = tables.starts[g], tables.starts[g + 1]
         for tile in range(tiles[0], tiles[1]):
-            k = (tile - tiles[0]) * size + g * each
-            phases_to_tile(coef, sums[k : k + each], state, t.legendre, g, tile)
+            for mirror in range(passes):
+                k = (((tile - tiles[0]) * ngroups + g) * passes + mirror) * each
+                legendre_analysis_into(
+                    coef[s * fields * WIDTH : e * fields * WIDTH],
+                    sums[k : k + each],
+                    state,
+                    tables.z[mirror, tile * RINGS : (tile + 1) * RINGS],
+                    tables.recurrence[tables.row[mirror, tile], 2 * LANES * s : 2 * LANES * e],
+                    tables.seeds[mirror, g, tile],
+                    tables.first[mirror, g, tile],
+                )
 
 
 @njit(error_model="numpy")
-def sums_to_rings(points, sums, t, scratch, tiles):
+def sums_to_rings(points, sums, t, scratch, fields, tiles):
     """Fourier stage of a synthesis: overwrites the rings of these tiles."""
-    size = t.legendre.first.shape[1] * PHASES * len(t.legendre.first)
+    passes, ngroups, _ = t.legendre.first.shape
+    size = ngroups * passes * fields * PHASES
     for tile in range(tiles[0], tiles[1]):
         k = (tile - tiles[0]) * size
-        tile_to_rings(points, sums[k : k + size], tile, t, scratch)
+        tile_to_rings(points, sums[k : k + size], tile, t, scratch, fields)
 
 
 @njit(error_model="numpy")
-def rings_to_sums(sums, points, t, scratch, tiles):
+def rings_to_sums(sums, points, t, scratch, fields, tiles):
     """Fourier stage of an analysis: overwrites the sums of these tiles."""
-    size = t.legendre.first.shape[1] * PHASES * len(t.legendre.first)
+    passes, ngroups, _ = t.legendre.first.shape
+    size = ngroups * passes * fields * PHASES
     for tile in range(tiles[0], tiles[1]):
         k = (tile - tiles[0]) * size
-        rings_to_tile(sums[k : k + size], points, tile, t, scratch)
+        rings_to_tile(sums[k : k + size], points, tile, t, scratch, fields)
 
 
 @njit(error_model="numpy")
-def pack_coefficients_into(coef, a, t):
+def pack_coefficients_into(coef, a, t, fields):
     """Coefficients as the Legendre stage takes them: scaled, orders side by side."""
-    pack_into(coef, a, t.legendre)
+    size = len(a) // fields
+    for field in range(fields):
+        pack_into(coef, a[field * size : (field + 1) * size], field, fields, t.legendre)
 
 
 @njit(error_model="numpy")
-def unpack_coefficients_into(a, coef, t):
+def unpack_coefficients_into(a, coef, t, fields):
     """The transpose of `pack_coefficients_into`."""
-    unpack_into(a, coef, t.legendre)
+    size = len(a) // fields
+    for field in range(fields):
+        unpack_into(a[field * size : (field + 1) * size], coef, field, fields, t.legendre)

@@ -18,7 +18,7 @@ class VectorTransform(RingTransform):
 
     Parameters
     ----------
-    lmax, grid, mmax, dtype, threads, truncation, orders, aliasing
+    lmax, grid, mmax, dtype, threads, truncation, orders, aliasing, planning
         As for `Transform`.
     radius : float
         Of the sphere, in metres or what is wanted: lengths in the results are in it.
@@ -62,10 +62,11 @@ class VectorTransform(RingTransform):
         truncation: str = "triangular",
         orders: Any = "all",
         aliasing: str = "drop",
+        planning: str = "auto",
     ) -> VectorTransform:
         call = "sht.VectorTransform(lmax, grid, mmax, dtype, threads, radius=...)"
         radius = check_radius(call, radius)
-        recipe = Recipe(1, lmax, grid, mmax, dtype, threads, truncation, orders, aliasing)
+        recipe = Recipe(1, lmax, grid, mmax, dtype, threads, truncation, orders, aliasing, planning)
         return _with_radius(cls, call, recipe, radius)
 
     def __reduce__(self) -> tuple[Any, ...]:

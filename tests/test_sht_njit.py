@@ -338,13 +338,22 @@ def test_scratch_of_another_transform_is_refused(size):
         (np.zeros(SHAPE, np.float32), np.zeros(COUNT, complex), "`field`.*float32, 2d, C"),
         (np.zeros(SHAPE, order="F"), np.zeros(COUNT, complex), "`field`.*float64, 2d, F"),
         (np.zeros((17, 38))[:, ::2], np.zeros(COUNT, complex), "`field`.*float64, 2d, A"),
-        (np.zeros((1, *SHAPE)), np.zeros(COUNT, complex), "`field`.*float64, 3d, C"),
+        (np.zeros((1, 1, *SHAPE)), np.zeros(COUNT, complex), "`field`.*float64, 4d, C"),
         (np.zeros(SHAPE), np.zeros(COUNT, np.complex64), "`a`.*complex64, 1d, C"),
         (np.zeros(SHAPE), np.zeros(COUNT), "`a`.*float64, 1d, C"),
         (np.zeros(SHAPE), np.zeros(2 * COUNT, complex)[::2], "`a`.*complex128, 1d, A"),
         (np.zeros(COUNT, complex), np.zeros(SHAPE), "`field`.*complex128, 1d, C"),
     ],
-    ids=["float32", "Fortran", "strided", "batch", "complex64", "real", "strided a", "swapped"],
+    ids=[
+        "float32",
+        "Fortran",
+        "strided",
+        "two leading axes",
+        "complex64",
+        "real",
+        "strided a",
+        "swapped",
+    ],
 )
 def test_wrong_types_are_refused(field, a, message):
     message = message.replace(".*", r".*Got array\(")
@@ -370,7 +379,7 @@ WRONG_OTHERS = [
     # transform, shapes of the field and of the coefficients: None where they are right
     ("reduced", (191,), None, FIELD),
     ("reduced", (193,), None, FIELD),
-    ("reduced", (1, 192), None, FIELD),
+    ("reduced", (1, 192), None, COEFFICIENTS),
     ("reduced", (12, 16), None, FIELD),
     ("reduced", None, (35,), COEFFICIENTS),
     ("single", (1200,), None, FIELD),
@@ -398,7 +407,7 @@ def test_wrong_shapes_are_refused_by_all(row):
     with pytest.raises(ValueError, match=message):
         check_kernel_arrays(field, a, t, t.scratch())
     for kernel, output, given in ((sht.synthesis_into, field, a), (sht.analysis_into, a, field)):
-        with pytest.raises(AutodiffError, match="failed: one of its functions raised"):
+        with pytest.raises(ValueError, match=message):
             compiled(kernel)(output, given, t, t.scratch())
     assert np.all(field == 7)
     assert np.all(a == 7)
