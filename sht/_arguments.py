@@ -170,7 +170,7 @@ def check_kernel_arrays(field, a, t, scratch):
         fits = fits and 0 <= several <= 1 and field.shape[several] == 2
     if not (0 <= several <= 1 and fits):
         raise ValueError(_WRONG_FIELD)
-    fits = a.size == fields * parts * len(t.legendre.scale)
+    fits = a.size == fields * parts * t.legendre.ncoef
     if (
         a.ndim - (1 if parts == 1 else 2) != several
         or not fits
@@ -185,9 +185,9 @@ def check_kernel_arrays(field, a, t, scratch):
         or len(scratch.coef) != scratch.fields * t.legendre.starts[-1] * WIDTH
         or len(scratch.sums) != scratch.block * ngroups * parts * scratch.fields * PHASES
         or len(scratch.state) < STATE
-        or len(scratch.orders) < ngroups * LANES
-        or len(scratch.row) < max(half, ngroups * LANES)
-        or len(scratch.fft) < 2 * half + rings.longest
+        or len(scratch.ring.orders) < ngroups * LANES
+        or len(scratch.ring.row) < max(half, ngroups * LANES)
+        or len(scratch.ring.fft) < 2 * half + rings.longest
     ):
         raise ValueError(_WRONG_SCRATCH)
 
@@ -209,7 +209,8 @@ def _require_kernel_types(typing_context: Any, field: Any, a: Any, t: Any, scrat
                 f"{_CALLS} `{name}` to be a C-contiguous {shown}. Got {ty}. "
                 f"What they write comes first; `ascontiguousarray` and `astype` convert the rest."
             )
-    if scratch.types[scratch.fields.index("row")].dtype != complex_type:
+    ring = scratch.types[scratch.fields.index("ring")]
+    if ring.types[ring.fields.index("row")].dtype != complex_type:
         raise TypeError(_WRONG_SCRATCH)
     return types.void(
         field, a, t, scratch

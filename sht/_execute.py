@@ -1,7 +1,7 @@
-"""How the four maps are run: one field in one thread or in several, and batches of fields.
+"""How the four maps are run: batches of fields, and one field in several threads.
 
 The maps are two kernels, each forwards and transposed. Compiling is left to `llvm`, imported only
-here and when it is needed, so that `import sht` stays light. Plain maps need no Enzyme.
+when it is needed, so that `import sht` stays light. Plain maps need no Enzyme.
 
 With several threads a field is divided where nothing is shared: the Fourier stage by tiles, the
 Legendre stage by tiles when it makes fields and by groups of orders when it makes coefficients.
@@ -11,17 +11,17 @@ bits.
 
 from __future__ import annotations
 
-import threading
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._apply import backwards, forwards, placeholder
-from ._kernels import Scratch, coefficients_of_points_into, points_of_coefficients_into
-from ._legendre import PHASES, WIDTH
-from ._simd import aligned_zeros
+from ._apply import placeholder
+from ._kernels import coefficients_of_points_into, points_of_coefficients_into
+from ._legendre import PHASES, STATE, WIDTH
+from ._simd import RINGS, aligned_zeros
 from ._stages import (
     coef_to_sums,
     pack_coefficients_into,
@@ -30,10 +30,11 @@ from ._stages import (
     sums_to_rings,
     unpack_coefficients_into,
 )
+from ._threads import in_threads
 
-_WORTH_DIVIDING = 1 << 26
-"""Coefficients times rings, reached at about T450. At T255 two threads were slower than one: to
-start the second, and Python between the stages, takes as long as half of the field."""
+_WORTH_DIVIDING = 1 << 22
+"""Coefficients times rings, reached at about T180: from there on it takes half a millisecond, and a
+second thread is worth waking."""
 
 
 def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
@@ -49,7 +50,9 @@ def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
     count = len(batch)
     if count < t.threads and t.ncoef * t.grid.nlat >= _WORTH_DIVIDING:
         for k in range(count):
-            _DIVIDED[name](t, results[k].reshape(-1), batch[k].reshape(-1))
+            division = t.borrow_division()
+            _DIVIDED[name](division, results[k].reshape(-1), batch[k].reshape(-1))
+            t.give_back(division)
         return
     workers = min(t.threads, count)
     if workers == 0:
@@ -70,95 +73,124 @@ def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
         in_threads(share, workers)
 
 
-def in_threads(share: Callable[[int], None], workers: int) -> None:
-    """Call ``share(k)`` for each k < workers, the first in this thread. An exception comes through.
+class LinearMap:
+    """A kernel ``kernel(output, input, *fixed)`` and its transpose, for calls that cost little.
 
-    Threads are started for each call: that takes some 50 µs, and nothing is left running that would
-    have to survive a fork or share the cores with anybody's pool.
+    One thread at a time.
     """
-    errors: list[BaseException] = []
 
-    def guarded(worker: int) -> None:
-        try:
-            share(worker)
-        except BaseException as error:
-            errors.append(error)
+    def __init__(self, kernel: Any, *fixed: Any) -> None:
+        self._kernel, self._fixed = kernel, fixed
+        self._bound: dict[bool, Any] = {}
 
-    others = [threading.Thread(target=guarded, args=(k,)) for k in range(1, workers)]
-    for thread in others:
-        thread.start()
-    guarded(0)
-    for thread in others:
-        thread.join()
-    if errors:
-        raise errors[0]
+    def forwards(self, output: NDArray, given: NDArray) -> None:
+        """``output = K(given)``; added where the kernel accumulates."""
+        self._bind(transposed=False)(output, given)
+
+    def backwards(self, output: NDArray, given: NDArray) -> None:
+        """``given += Kᵀ(output)``; clears `output` where the kernel overwrites it."""
+        self._bind(transposed=True)(
+            placeholder("output", output.shape, output.dtype),
+            placeholder("given", given.shape, given.dtype),
+            shadows=(output, given),
+        )
+
+    def _bind(self, *, transposed: bool) -> Any:
+        # What is bound takes as long to make as a small transform: the arrays of a plan are many.
+        if transposed not in self._bound:
+            from llvm import Bound
+
+            self._bound[transposed] = Bound(self._kernel, self._fixed, transposed=transposed)
+        return self._bound[transposed]
 
 
 class Worker:
-    """What one thread needs for the maps of one Transform, kept from call to call.
-
-    Making the work space, and checking the two dozen arrays of a plan, takes longer than a small
-    transform does. `fields` are transformed at once.
-    """
+    """What one thread needs for the maps of one Transform; `fields` are transformed at once."""
 
     def __init__(self, t: Any, fields: int = 1) -> None:
         self.fields = fields
-        self.scratch: Scratch = t.scratch(fields)
-        self._t = t
-        self._bound: dict[Any, Any] = {}
+        scratch = t.scratch(fields)
+        self.synthesis = LinearMap(points_of_coefficients_into, t, scratch)
+        self.analysis = LinearMap(coefficients_of_points_into, t, scratch)
         self._copies: dict[Any, NDArray] = {}
 
-    def forwards(self, kernel: Any, output: NDArray, given: NDArray) -> None:
-        """``output = K(given)`` for whole fields, flat."""
-        self._bind(kernel, transposed=False)(output, given)
-
-    def backwards(self, kernel: Any, output: NDArray, given: NDArray) -> None:
-        """``given = Kᵀ(output)`` for whole fields, flat."""
+    def backwards(self, of: LinearMap, output: NDArray, given: NDArray) -> None:
+        """``given = Kᵀ(output)``, which is kept."""
         key = output.shape, output.dtype
-        copy = self._copies.get(key)
-        if copy is None:
-            copy = self._copies[key] = np.empty_like(output)
-        copy[...] = output  # it is used up
+        if key not in self._copies:
+            self._copies[key] = np.empty_like(output)
+        self._copies[key][...] = output
         given[...] = 0
-        self._bind(kernel, transposed=True)(
-            placeholder("output", output.shape, output.dtype),
-            placeholder("given", given.shape, given.dtype),
-            shadows=(copy, given),
-        )
-
-    def _bind(self, kernel: Any, *, transposed: bool) -> Any:
-        key = kernel, transposed
-        if key not in self._bound:
-            from llvm import Bound
-
-            self._bound[key] = Bound(kernel, (self._t, self.scratch), transposed=transposed)
-        return self._bound[key]
+        of.backwards(self._copies[key], given)
 
 
 _WHOLE: dict[str, Callable[[Worker, NDArray, NDArray], None]] = {
-    "synthesis": lambda w, f, a: w.forwards(points_of_coefficients_into, f, a),
-    "analysis": lambda w, a, f: w.forwards(coefficients_of_points_into, a, f),
-    "adjoint_synthesis": lambda w, a, f: w.backwards(points_of_coefficients_into, f, a),
-    "adjoint_analysis": lambda w, f, a: w.backwards(coefficients_of_points_into, a, f),
+    "synthesis": lambda w, f, a: w.synthesis.forwards(f, a),
+    "analysis": lambda w, a, f: w.analysis.forwards(a, f),
+    "adjoint_synthesis": lambda w, a, f: w.backwards(w.synthesis, f, a),
+    "adjoint_analysis": lambda w, f, a: w.backwards(w.analysis, a, f),
 }
 
 
+class _Part:
+    """What one thread does of a divided field: some tiles, or some groups of orders."""
+
+    def __init__(self, t: Any, sums: NDArray, tiles: Any, groups: Any) -> None:
+        passes, ngroups, ntiles = t.legendre.first.shape
+        size = ngroups * passes * PHASES
+        state, ring = aligned_zeros(STATE), t.ring_scratch()
+        self.sums = sums[tiles[0] * size : tiles[1] * size]
+        self.points = _points(t, tiles)
+        self.to_sums = LinearMap(coef_to_sums, state, t, 1, (0, ngroups), tiles)
+        self.from_sums = LinearMap(sums_to_coef, state, t, 1, (0, ngroups), tiles)
+        self.to_rings = LinearMap(sums_to_rings, t, ring, 1, tiles)
+        self.from_rings = LinearMap(rings_to_sums, t, ring, 1, tiles)
+        self.groups_to_sums = LinearMap(coef_to_sums, state, t, 1, groups, (0, ntiles))
+        self.groups_from_sums = LinearMap(sums_to_coef, state, t, 1, groups, (0, ntiles))
+
+
+def _points(t: Any, tiles: tuple[int, int]) -> list[slice]:
+    """Where the rings of some tiles stand in a flat field."""
+    found: list[slice] = []
+    count = len(t.legendre.first)
+    rings = t.rings.pairs[tiles[0] * RINGS : tiles[1] * RINGS].ravel()
+    for ring in sorted(rings[rings >= 0]):
+        begin, end = t.rings.offsets[ring : ring + 2].tolist()
+        if found and found[-1].stop == begin:
+            begin = found.pop().start
+        found.append(slice(begin, end))
+    n = t.rings.npoints
+    return [slice(k * n + s.start, k * n + s.stop) for k in range(count) for s in found]
+
+
 class Division:
-    """One field over several threads: the parts, and the memory they share, kept between calls."""
+    """One field over several threads: the parts, and the memory they share."""
 
-    def __init__(self, t: Any, fields: int = 1) -> None:
-        self.fields = fields
+    def __init__(self, t: Any) -> None:
         tables = t.legendre
-        _, self.ngroups, self.ntiles = tables.first.shape
+        passes, ngroups, ntiles = tables.first.shape
         steps = (np.diff(tables.starts)[:, None] - tables.first).sum(axis=0)
-        self.tiles = _equal_parts(steps.sum(axis=0), t.threads)
-        self.groups = _equal_parts(steps.sum(axis=1), t.threads)
-        self.size = self.ngroups * len(tables.first) * PHASES
-        self.sums = aligned_zeros(self.ntiles * self.size)
+        self.sums = aligned_zeros(ntiles * ngroups * passes * PHASES)
         self.coef = aligned_zeros(int(tables.starts[-1]) * WIDTH)
+        self.field = np.empty(math.prod(t.fields.shape), t.fields.dtype)
+        self.pack = LinearMap(pack_coefficients_into, t, 1)
+        self.unpack = LinearMap(unpack_coefficients_into, t, 1)
+        tiles = _equal_parts(steps.sum(axis=0), t.threads)
+        groups = _equal_parts(steps.sum(axis=1), t.threads)
+        none = (0, 0)
+        self.parts = [
+            _Part(
+                t,
+                self.sums,
+                tiles[k] if k < len(tiles) else none,
+                groups[k] if k < len(groups) else none,
+            )
+            for k in range(max(len(tiles), len(groups)))
+        ]
 
-    def sums_of(self, tiles: tuple[int, int]) -> NDArray:
-        return self.sums[tiles[0] * self.size : tiles[1] * self.size]
+    def in_parts(self, share: Callable[[_Part], None]) -> None:
+        """Call `share` for each part, in a thread of its own."""
+        in_threads(lambda k: share(self.parts[k]), len(self.parts))
 
 
 def _equal_parts(costs: NDArray, count: int) -> list[tuple[int, int]]:
@@ -169,73 +201,54 @@ def _equal_parts(costs: NDArray, count: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairs if a < b]
 
 
-def _divided_spread(t: Any, field: NDArray, a: NDArray, *, transposed: bool) -> None:
-    """From coefficients to a field: synthesis, or the transpose of analysis."""
-    d = t.borrow_division()
-    if transposed:
-        field[...] = 0
-        d.coef[:] = 0
-        d.sums[:] = 0
-        backwards(unpack_coefficients_into, a.copy(), d.coef, t, 1)
-    else:
-        forwards(pack_coefficients_into, d.coef, a, t, 1)
+def _synthesis(d: Division, field: NDArray, a: NDArray) -> None:
+    d.pack.forwards(d.coef, a)
 
-    def share(k: int) -> None:
-        tiles = d.tiles[k]
-        sums, mine = d.sums_of(tiles), t.borrow_worker()
-        scratch = mine.scratch
-        everything = (0, d.ngroups)
-        if transposed:
-            backwards(sums_to_coef, d.coef, sums, scratch.state, t, 1, everything, tiles)
-            backwards(rings_to_sums, sums, field, t, scratch, 1, tiles)
-        else:
-            forwards(coef_to_sums, sums, d.coef, scratch.state, t, 1, everything, tiles)
-            forwards(sums_to_rings, field, sums, t, scratch, 1, tiles)
-        t.give_back(mine)
+    def share(part: _Part) -> None:
+        part.to_sums.forwards(part.sums, d.coef)
+        part.to_rings.forwards(field, part.sums)
 
-    in_threads(share, len(d.tiles))
-    t.give_back(d)
+    d.in_parts(share)
 
 
-def _divided_gather(t: Any, a: NDArray, field: NDArray, *, transposed: bool) -> None:
-    """From a field to coefficients: analysis, or the transpose of synthesis."""
-    d = t.borrow_division()
+def _adjoint_analysis(d: Division, field: NDArray, a: NDArray) -> None:
     d.coef[:] = 0
-    if transposed:
-        d.sums[:] = 0
-    everything = (0, d.ntiles)
-    given = field.copy() if transposed else field
+    d.unpack.backwards(a.copy(), d.coef)
 
-    def fourier(k: int) -> None:
-        tiles, mine = d.tiles[k], t.borrow_worker()
-        if transposed:
-            backwards(sums_to_rings, given, d.sums_of(tiles), t, mine.scratch, 1, tiles)
-        else:
-            forwards(rings_to_sums, d.sums_of(tiles), given, t, mine.scratch, 1, tiles)
-        t.give_back(mine)
+    def share(part: _Part) -> None:
+        part.sums[:] = 0
+        for points in part.points:
+            field[points] = 0
+        part.from_sums.backwards(d.coef, part.sums)
+        part.from_rings.backwards(part.sums, field)
 
-    def legendre(k: int) -> None:
-        groups, mine = d.groups[k], t.borrow_worker()
-        state = mine.scratch.state
-        if transposed:
-            backwards(coef_to_sums, d.sums, d.coef, state, t, 1, groups, everything)
-        else:
-            forwards(sums_to_coef, d.coef, d.sums, state, t, 1, groups, everything)
-        t.give_back(mine)
-
-    in_threads(fourier, len(d.tiles))
-    in_threads(legendre, len(d.groups))
-    if transposed:
-        a[...] = 0
-        backwards(pack_coefficients_into, d.coef, a, t, 1)
-    else:
-        forwards(unpack_coefficients_into, a, d.coef, t, 1)
-    t.give_back(d)
+    d.in_parts(share)
 
 
-_DIVIDED: dict[str, Callable[[Any, NDArray, NDArray], None]] = {
-    "synthesis": lambda t, f, a: _divided_spread(t, f, a, transposed=False),
-    "analysis": lambda t, a, f: _divided_gather(t, a, f, transposed=False),
-    "adjoint_synthesis": lambda t, a, f: _divided_gather(t, a, f, transposed=True),
-    "adjoint_analysis": lambda t, f, a: _divided_spread(t, f, a, transposed=True),
+def _analysis(d: Division, a: NDArray, field: NDArray) -> None:
+    d.coef[:] = 0
+    d.in_parts(lambda part: part.from_rings.forwards(part.sums, field))
+    d.in_parts(lambda part: part.groups_from_sums.forwards(d.coef, d.sums))
+    d.unpack.forwards(a, d.coef)
+
+
+def _adjoint_synthesis(d: Division, a: NDArray, field: NDArray) -> None:
+    def fourier(part: _Part) -> None:
+        part.sums[:] = 0
+        for points in part.points:  # what goes backwards is used up
+            d.field[points] = field[points]
+        part.to_rings.backwards(d.field, part.sums)
+
+    d.in_parts(fourier)
+    d.coef[:] = 0
+    d.in_parts(lambda part: part.groups_to_sums.backwards(d.sums, d.coef))
+    a[...] = 0
+    d.pack.backwards(d.coef, a)
+
+
+_DIVIDED: dict[str, Callable[[Division, NDArray, NDArray], None]] = {
+    "synthesis": _synthesis,
+    "analysis": _analysis,
+    "adjoint_synthesis": _adjoint_synthesis,
+    "adjoint_analysis": _adjoint_analysis,
 }

@@ -10,6 +10,7 @@ from numba import njit
 from enzyme_rules import LinearRule, register
 
 from ._arguments import check_kernel_arrays
+from ._fourier import RingScratch
 from ._legendre import WIDTH
 from ._stages import (
     coef_to_sums,
@@ -36,12 +37,7 @@ class Scratch(NamedTuple):
         What lies between the stages.
     state : (STATE,) float64
         Polynomials of one tile.
-    orders : (ngroups * LANES,) complex128
-        The orders of one ring that are more than its points can tell apart.
-    row : (row length,) complex
-        The half spectrum of one ring.
-    fft : float array
-        For the FFT and its derivative.
+    ring : RingScratch
     """
 
     fields: int
@@ -49,9 +45,7 @@ class Scratch(NamedTuple):
     coef: np.ndarray
     sums: np.ndarray
     state: np.ndarray
-    orders: np.ndarray
-    row: np.ndarray
-    fft: np.ndarray
+    ring: RingScratch
 
 
 @njit(error_model="numpy", nogil=True)
@@ -137,7 +131,7 @@ def analysis_into(a, field, t, scratch):
 def _sizes(t):
     """Coefficients and points of one field."""
     components = len(t.legendre.first)
-    return components * len(t.legendre.scale), components * t.rings.npoints
+    return components * t.legendre.ncoef, components * t.rings.npoints
 
 
 @njit(error_model="numpy", nogil=True)
@@ -159,7 +153,7 @@ def points_of_coefficients_into(points, a, t, scratch):
     for begin in range(0, ntiles, scratch.block):
         tiles = begin, min(begin + scratch.block, ntiles)
         coef_to_sums(scratch.sums, coef, scratch.state, t, fields, (0, ngroups), tiles)
-        sums_to_rings(points, scratch.sums, t, scratch, fields, tiles)
+        sums_to_rings(points, scratch.sums, t, scratch.ring, fields, tiles)
 
 
 @njit(error_model="numpy", nogil=True)
@@ -171,7 +165,7 @@ def coefficients_of_points_into(a, points, t, scratch):
     _, ngroups, ntiles = t.legendre.first.shape
     for begin in range(0, ntiles, scratch.block):
         tiles = begin, min(begin + scratch.block, ntiles)
-        rings_to_sums(scratch.sums, points, t, scratch, fields, tiles)
+        rings_to_sums(scratch.sums, points, t, scratch.ring, fields, tiles)
         sums_to_coef(coef, scratch.sums, scratch.state, t, fields, (0, ngroups), tiles)
     unpack_coefficients_into(a, coef, t, fields)
 

@@ -17,16 +17,16 @@ def with_spin(tables: Any) -> bool:
     return isinstance(tables, types.NamedTuple) and tables.instance_class is SpinTables
 
 
-def order_sums_into(orders, phases, pair, south, field, component, fields, groups, tables): ...
+def order_sums_into(orders, phases, place, groups, tables): ...
 
 
-def add_order_sums(phases, orders, pair, south, field, component, fields, groups, area, tables): ...
+def add_order_sums(phases, orders, place, groups, area, tables): ...
 
 
-def pack_into(coef, a, field, fields, tables): ...
+def pack_into(coef, a, field, fields, add, tables): ...
 
 
-def unpack_into(a, coef, field, fields, tables): ...
+def unpack_into(a, coef, field, fields, add, tables): ...
 
 
 # An overload is the function of one kind itself, not a call of it: that halves what Numba compiles.
@@ -34,20 +34,20 @@ _kind = functools.partial(overload, jit_options={"error_model": "numpy"})
 
 
 @_kind(order_sums_into)
-def _order_sums_into(orders, phases, pair, south, field, component, fields, groups, tables):
+def _order_sums_into(orders, phases, place, groups, tables):
     return (_spin if with_spin(tables) else _scalar).order_sums_into
 
 
 @_kind(add_order_sums)
-def _add_order_sums(phases, orders, pair, south, field, component, fields, groups, area, tables):
+def _add_order_sums(phases, orders, place, groups, area, tables):
     return (_spin if with_spin(tables) else _scalar).add_order_sums
 
 
 @_kind(pack_into)
-def _pack_into(coef, a, field, fields, tables):
+def _pack_into(coef, a, field, fields, add, tables):
     return (_spin if with_spin(tables) else _scalar).pack_into
 
 
 @_kind(unpack_into)
-def _unpack_into(a, coef, field, fields, tables):
+def _unpack_into(a, coef, field, fields, add, tables):
     return (_spin if with_spin(tables) else _scalar).unpack_into

@@ -65,18 +65,18 @@ class LegendreTables(NamedTuple):
 
     Attributes
     ----------
-    lmax, mmax, spin : int
-    begins, counts : (mmax + 1,) int64
-        Where the degrees of each order begin in the packed vector, and how many are used.
+    lmax, mmax, spin, ncoef : int
+    begins, counts : (ngroups * LANES,) int64
+        Where the degrees of each order begin in the packed vector, and how many are used; 0 beyond
+        mmax.
     starts : (ngroups + 1,) int64
         Group g holds the steps ``starts[g]:starts[g + 1]``.
     recurrence : (2, nsteps * 2 * LANES) float64
         [step][A_i, D_i][lane], all groups one after the other; row 0 for z = -sin² θ, row 1 for
         z = cos² θ.
-    scale : (ncoef,) float64
-        What multiplies each coefficient of the packed order at its own step.
-    below : (ncoef,) float64
-        For even l - m > 0: what multiplies the coefficient at the step before.
+    factors : (nsteps * 3 * LANES,) float64
+        [step][which][lane]: what multiplies coefficients of degree m + 2i at their own step, those
+        of m + 2i + 2 at this one, and those of m + 2i + 1.
     row : (1, ntiles) int64
         Which row of `recurrence` a tile uses.
     z : (1, ntiles * RINGS) float64
@@ -92,12 +92,12 @@ class LegendreTables(NamedTuple):
     lmax: int
     mmax: int
     spin: int
+    ncoef: int
     begins: np.ndarray
     counts: np.ndarray
     starts: np.ndarray
     recurrence: np.ndarray
-    scale: np.ndarray
-    below: np.ndarray
+    factors: np.ndarray
     row: np.ndarray
     z: np.ndarray
     x: np.ndarray
@@ -109,7 +109,7 @@ class SpinTables(LegendreTables):
     """As `LegendreTables`, for spin s > 0, where functions in the south are not those of the north.
 
     ``row``, ``z``, ``first`` and ``seeds`` have a row for x and one for -x; ``recurrence`` has one
-    row, z = ± cos θ; ``scale`` is 0 for degrees below the spin, ``below`` everywhere.
+    row, z = ± cos θ; ``factors`` has κ_i / 2 alone, (nsteps * LANES,).
     """
 
     __slots__ = ()
@@ -140,8 +140,10 @@ def make_tables(
     counts = np.maximum(truncation.highest - lowest + 1, 0)
     begins = truncation.positions[:-1] + np.minimum(lowest - m, truncation.highest - m + 1)
     ngroups = mmax // LANES + 1
-    padded = np.pad(counts, (0, ngroups * LANES - len(counts))).reshape(ngroups, LANES)
-    steps = padded.max(axis=1) if spin else (padded.max(axis=1) + 1) // 2
+    missing = ngroups * LANES - len(counts)
+    counts, begins = np.pad(counts, (0, missing)), np.pad(begins, (0, missing))
+    steps = counts.reshape(ngroups, LANES).max(axis=1)
+    steps = steps if spin else (steps + 1) // 2
     steps = np.maximum(steps, 1)  # a group may have no degree as high as the spin
     starts = np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
     ntiles = -(-len(x) // RINGS)
@@ -158,12 +160,12 @@ def make_tables(
         lmax,
         mmax,
         spin,
+        truncation.ncoef,
         begins.astype(np.int64),
         counts.astype(np.int64),
         starts,
         aligned_zeros((1 if spin else 2, starts[-1] * 2 * LANES)),
-        np.zeros(truncation.ncoef),
-        np.zeros(truncation.ncoef),
+        aligned_zeros(starts[-1] * (1 if spin else 3) * LANES),
         row,
         aligned_zeros(z.shape),
         cosines,
@@ -178,7 +180,7 @@ def make_tables(
 
     compiled(_fill_spin_recurrence if spin else _fill_recurrence)(tables)
     compiled(_fill_seeds)(tables, sine, highest.astype(np.int64))
-    for array in tables[3:]:
+    for array in tables[4:]:
         array.setflags(write=False)
     return tables
 
@@ -201,12 +203,13 @@ def _fill_recurrence(t):
         before, now = 1.0, 1.0  # κ at steps i and i + 1
         for i in range(t.starts[group + 1] - t.starts[group]):
             l = m + 2.0 * i + 1.0  # noqa: E741
+            k = (t.starts[group] + i) * 3 * LANES + lane
             if 2 * i < t.counts[m]:
-                t.scale[t.begins[m] + 2 * i] = before * _epsilon(l, m, 0)
-            if 2 * i + 1 < t.counts[m]:
-                t.scale[t.begins[m] + 2 * i + 1] = before
+                t.factors[k] = before * _epsilon(l, m, 0)
             if 2 * i + 2 < t.counts[m]:
-                t.below[t.begins[m] + 2 * i + 2] = before * _epsilon(l + 1.0, m, 0)
+                t.factors[k + LANES] = before * _epsilon(l + 1.0, m, 0)
+            if 2 * i + 1 < t.counts[m]:
+                t.factors[k + 2 * LANES] = before
             product = _epsilon(l + 1.0, m, 0) * _epsilon(l + 2.0, m, 0)
             factor = before / (product * now)
             following = _epsilon(l + 3.0, m, 0) * _epsilon(l + 4.0, m, 0)
@@ -226,7 +229,7 @@ def _fill_spin_recurrence(t):
         for i in range(t.starts[group + 1] - t.starts[group]):
             l = max(m, t.spin) + i + 0.0  # noqa: E741
             if i < t.counts[m]:
-                t.scale[t.begins[m] + i] = before
+                t.factors[(t.starts[group] + i) * LANES + lane] = 0.5 * before
             here, above = _epsilon(l + 1.0, m, t.spin), _epsilon(l + 2.0, m, t.spin)
             k = (t.starts[group] + i) * 2 * LANES + lane
             t.recurrence[0, k] = before / (here * now)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import collections
 import functools
 import os
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,7 @@ from enzyme_rules.fftw import RealFFTs, fft_scratch
 
 from ._apply import Space, apply_run
 from ._execute import Division, Worker, apply_to_batch
+from ._fourier import RingScratch
 from ._identity import ByIdentity
 from ._kernels import Scratch
 from ._legendre import PHASES, STATE, WIDTH
@@ -26,9 +28,6 @@ from ._spectrum import Truncation, check_truncation
 from .grids import RingGrid
 
 _BLOCK_BYTES = 1 << 19  # of phases, so that they and a group's coefficients share the L2 cache
-
-
-_Kept = TypeVar("_Kept", Worker, Division)
 
 
 class Recipe(NamedTuple):
@@ -73,7 +72,7 @@ class RingTransform(ByIdentity, _Plan):
     threads: int
     dtype: np.dtype
     _made_by: tuple[str, Recipe]
-    _spare: dict[tuple[type, int], list[Any]]
+    _spare: dict[int | str, list[Any]]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return prepare, (type(self), *self._made_by)
@@ -134,7 +133,6 @@ class RingTransform(ByIdentity, _Plan):
         """
         tables = self.legendre
         passes, ngroups, ntiles = tables.first.shape
-        row = max(ngroups * LANES, self.rings.longest // 2 + 1)
         size = ngroups * passes * fields * PHASES  # of the sums of one tile
         block = min(max(1, _BLOCK_BYTES // (8 * size)), ntiles)
         return Scratch(
@@ -143,8 +141,16 @@ class RingTransform(ByIdentity, _Plan):
             aligned_zeros(int(tables.starts[-1]) * fields * WIDTH),
             aligned_zeros(block * size),
             aligned_zeros(STATE),
-            aligned_zeros(ngroups * LANES, np.complex128),
+            self.ring_scratch(),
+        )
+
+    def ring_scratch(self) -> RingScratch:
+        """Work space of the Fourier stage."""
+        orders = self.legendre.first.shape[1] * LANES
+        row = max(orders, self.rings.longest // 2 + 1)
+        return RingScratch(
             aligned_zeros(row, self.coefficients.dtype),
+            aligned_zeros(orders, np.complex128),
             fft_scratch(self.ffts),
         )
 
@@ -266,23 +272,24 @@ class RingTransform(ByIdentity, _Plan):
         run = functools.partial(apply_to_batch, name, self)
         return apply_run(call, run, given, source, target, out)
 
-    def borrow_worker(self, fields: int = 1) -> Worker:
+    def borrow_worker(self, fields: int) -> Worker:
         """What one thread needs, for nobody else until it is given back."""
-        return self._borrow(Worker, fields)
+        return self._borrow(fields, lambda: Worker(self, fields))
 
     def borrow_division(self) -> Division:
         """What several threads share for one field, for nobody else until it is given back."""
-        return self._borrow(Division, 1)
+        return self._borrow("division", lambda: Division(self))
 
     def give_back(self, borrowed: Worker | Division) -> None:
         """Keep it for the next who borrows: making it takes longer than a small transform."""
-        self._spare[type(borrowed), borrowed.fields].append(borrowed)
+        key = borrowed.fields if isinstance(borrowed, Worker) else "division"
+        self._spare[key].append(borrowed)
 
-    def _borrow(self, kind: type[_Kept], fields: int) -> _Kept:
+    def _borrow(self, key: int | str, make: Callable[[], Any]) -> Any:
         try:
-            return self._spare[kind, fields].pop()
+            return self._spare[key].pop()
         except IndexError:
-            return kind(self, fields)
+            return make()
 
 
 def prepare(cls: Any, call: str, recipe: Recipe) -> Any:

@@ -5,26 +5,42 @@ The functions are compiled as overloads of those in `_kinds`.
 
 from __future__ import annotations
 
+from numba import njit
+
 from ._legendre import PHASES, WIDTH
 from ._legendre_tables import BLOCK
-from ._simd import LANES, RINGS, add_vector, load_complex, load_vector, splat, store_complex
+from ._simd import (
+    LANES,
+    RINGS,
+    add_vector,
+    load_complex,
+    load_degrees,
+    load_vector,
+    splat,
+    store_complex,
+    store_degrees,
+    store_vector,
+)
 
 
-def order_sums_into(orders, phases, pair, south, field, component, fields, groups, tables):
+def order_sums_into(orders, phases, place, groups, tables):
     """``orders[m] = even ± x odd`` on one ring of a tile, for the orders of the first groups."""
-    odd = splat(-tables.x[pair] if south else tables.x[pair])
+    odd = splat(-tables.x[place.pair] if place.south else tables.x[place.pair])
     for g in range(groups):
-        k = (g * fields + field) * PHASES + pair % RINGS * LANES
+        k = (g * place.fields + place.field) * PHASES + place.pair % RINGS * LANES
         re = load_vector(phases, k) + odd * load_vector(phases, k + 2 * BLOCK)
         im = load_vector(phases, k + BLOCK) + odd * load_vector(phases, k + 3 * BLOCK)
         store_complex(orders, g * LANES, re, im)
 
 
-def add_order_sums(phases, orders, pair, south, field, component, fields, groups, area, tables):
+def add_order_sums(phases, orders, place, groups, area, tables):
     """The transpose of `order_sums_into`, times the area of a point: adds to the phases."""
-    even, odd = splat(area), splat(area * (-tables.x[pair] if south else tables.x[pair]))
+    even, odd = (
+        splat(area),
+        splat(area * (-tables.x[place.pair] if place.south else tables.x[place.pair])),
+    )
     for g in range(groups):
-        k = (g * fields + field) * PHASES + pair % RINGS * LANES
+        k = (g * place.fields + place.field) * PHASES + place.pair % RINGS * LANES
         re, im = load_complex(orders, g * LANES)
         add_vector(phases, k, even * re)
         add_vector(phases, k + BLOCK, even * im)
@@ -32,48 +48,87 @@ def add_order_sums(phases, orders, pair, south, field, component, fields, groups
         add_vector(phases, k + 3 * BLOCK, odd * im)
 
 
-def pack_into(coef, a, field, fields, tables):
-    """Packed coefficients, scaled, in the order of the Legendre stage, with zeros between them."""
+def pack_into(coef, a, field, fields, add, tables):
+    """Packed coefficients, scaled, in the order of the Legendre stage, or `add` them to it."""
+    factors = tables.factors
     for g in range(len(tables.starts) - 1):
-        start = tables.starts[g]
-        steps = tables.starts[g + 1] - start
+        start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
+        base = (start * fields + field * steps) * WIDTH
+        whole = whole_steps(g, tables)
+        if whole > 0:
+            even_re, even_im, odd_re, odd_im = load_degrees(a, tables.begins, g * LANES, 0)
+        for i in range(whole):
+            following = load_degrees(a, tables.begins, g * LANES, 2 * i + 2)
+            c, k = (start + i) * 3 * LANES, base + i * WIDTH
+            own, below = load_vector(factors, c), load_vector(factors, c + LANES)
+            of_odd = load_vector(factors, c + 2 * LANES)
+            put_vector(coef, k, own * even_re + below * following[0], add)
+            put_vector(coef, k + LANES, own * even_im + below * following[1], add)
+            put_vector(coef, k + 2 * LANES, of_odd * odd_re, add)
+            put_vector(coef, k + 3 * LANES, of_odd * odd_im, add)
+            even_re, even_im, odd_re, odd_im = following
         for lane in range(LANES):
-            m = g * LANES + lane
-            count = tables.counts[m] if m <= tables.mmax else 0
-            n = tables.begins[m] if m <= tables.mmax else 0
-            k = (start * fields + field * steps) * WIDTH + lane
-            end = k + steps * WIDTH
-            for _ in range((count - 1) // 2):
-                even = tables.scale[n] * a[n] + tables.below[n + 2] * a[n + 2]
-                odd = tables.scale[n + 1] * a[n + 1]
-                coef[k], coef[k + LANES] = even.real, even.imag
-                coef[k + 2 * LANES], coef[k + 3 * LANES] = odd.real, odd.imag
-                n += 2
-                k += WIDTH
-            if count > 0:
-                even = tables.scale[n] * a[n]
-                odd = tables.scale[n + 1] * a[n + 1] if count % 2 == 0 else 0.0j
-                coef[k], coef[k + LANES] = even.real, even.imag
-                coef[k + 2 * LANES], coef[k + 3 * LANES] = odd.real, odd.imag
-                k += WIDTH
-            for j in range(k, end, LANES):
-                coef[j] = 0.0
+            begin, count = tables.begins[g * LANES + lane], tables.counts[g * LANES + lane]
+            for i in range(whole, steps):
+                c, k = (start + i) * 3 * LANES + lane, base + i * WIDTH + lane
+                n = begin + 2 * i
+                even, odd = 0.0j, 0.0j
+                if 2 * i < count:
+                    even += factors[c] * a[n]
+                if 2 * i + 2 < count:
+                    even += factors[c + LANES] * a[n + 2]
+                if 2 * i + 1 < count:
+                    odd += factors[c + 2 * LANES] * a[n + 1]
+                coef[k] = even.real + (coef[k] if add else 0.0)
+                coef[k + LANES] = even.imag + (coef[k + LANES] if add else 0.0)
+                coef[k + 2 * LANES] = odd.real + (coef[k + 2 * LANES] if add else 0.0)
+                coef[k + 3 * LANES] = odd.imag + (coef[k + 3 * LANES] if add else 0.0)
 
 
-def unpack_into(a, coef, field, fields, tables):
+def unpack_into(a, coef, field, fields, add, tables):
     """The transpose of `pack_into`."""
-    for m in range(tables.mmax + 1):
-        g, lane = m // LANES, m % LANES
-        steps = tables.starts[g + 1] - tables.starts[g]
-        n, count = tables.begins[m], tables.counts[m]
-        k = (tables.starts[g] * fields + field * steps) * WIDTH + lane
-        before = 0.0j
-        for i in range((count + 1) // 2):
-            even = complex(coef[k], coef[k + LANES])
-            a[n] = tables.scale[n] * even + tables.below[n] * before
-            if 2 * i + 1 < count:
-                odd = complex(coef[k + 2 * LANES], coef[k + 3 * LANES])
-                a[n + 1] = tables.scale[n + 1] * odd
-            before = even
-            n += 2
-            k += WIDTH
+    factors = tables.factors
+    for g in range(len(tables.starts) - 1):
+        start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
+        base = (start * fields + field * steps) * WIDTH
+        whole = whole_steps(g, tables)
+        before_re, before_im, below = splat(0.0), splat(0.0), splat(0.0)
+        for i in range(whole):
+            c, k = (start + i) * 3 * LANES, base + i * WIDTH
+            own, of_odd = load_vector(factors, c), load_vector(factors, c + 2 * LANES)
+            re, im = load_vector(coef, k), load_vector(coef, k + LANES)
+            pair = (
+                own * re + below * before_re,
+                own * im + below * before_im,
+                of_odd * load_vector(coef, k + 2 * LANES),
+                of_odd * load_vector(coef, k + 3 * LANES),
+            )
+            store_degrees(a, tables.begins, g * LANES, 2 * i, pair, add)
+            before_re, before_im, below = re, im, load_vector(factors, c + LANES)
+        for lane in range(LANES):
+            begin, count = tables.begins[g * LANES + lane], tables.counts[g * LANES + lane]
+            for i in range(whole, (count + 1) // 2):
+                c, k = (start + i) * 3 * LANES + lane, base + i * WIDTH + lane
+                n = begin + 2 * i
+                even = factors[c] * complex(coef[k], coef[k + LANES])
+                if i > 0:
+                    before = complex(coef[k - WIDTH], coef[k - WIDTH + LANES])
+                    even += factors[c - 2 * LANES] * before
+                a[n] = even + (a[n] if add else 0.0j)
+                if 2 * i + 1 < count:
+                    odd = complex(coef[k + 2 * LANES], coef[k + 3 * LANES])
+                    a[n + 1] = factors[c + 2 * LANES] * odd + (a[n + 1] if add else 0.0j)
+
+
+@njit(error_model="numpy")
+def whole_steps(g, tables):
+    """Steps for which all orders of a group have their two degrees, and the two after."""
+    return max(0, tables.counts[g * LANES : (g + 1) * LANES].min() // 2 - 1)
+
+
+@njit(error_model="numpy")
+def put_vector(array, index, value, add):
+    if add:
+        add_vector(array, index, value)
+    else:
+        store_vector(array, index, value)

@@ -11,6 +11,7 @@ Numba finds vector code by itself in simple loops only; the recurrence over degr
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -238,6 +239,86 @@ def store_complex(typing_context: Any, array: Any, index: Any, re: Any, im: Any)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector, vector), codegen
+
+
+def _degrees_at(context: Any, builder: Any, sig: Any, args: Any) -> Iterator[Any]:
+    """Where the pair of degrees of each lane stands, as pointers to four real numbers."""
+    array_type, begins_type = sig.args[:2]
+    number = _pairs_of(array_type)[0].element
+    for lane in range(LANES):
+        index = builder.add(args[2], ir.IntType(64)(lane))
+        begin = builder.load(_pointer(context, builder, begins_type, args[1], index))
+        pointer = _pointer(context, builder, array_type, args[0], builder.add(begin, args[3]))
+        yield builder.bitcast(pointer, ir.VectorType(number, 4).as_pointer())
+
+
+@intrinsic
+def load_degrees(typing_context: Any, array: Any, begins: Any, order: Any, offset: Any) -> Any:
+    """Two degrees of each of `LANES` orders: real and imaginary parts of one, and of the next.
+
+    Lane k holds the complex numbers at ``begins[order + k] + offset`` and behind it.
+    """
+    _require_complex("load_degrees(array, begins, order, offset)", array)
+    result = types.UniTuple(vector, 4)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        align = _pairs_of(sig.args[0])[1]
+        rows = [
+            builder.load(pointer, align=align)
+            for pointer in _degrees_at(context, builder, sig, args)
+        ]
+        if align == 4:
+            rows = [builder.fpext(row, ir.VectorType(ir.DoubleType(), 4)) for row in rows]
+        # Transposed: [a0 b0 a1 b1 …] of two rows, [a0 b0 c0 d0 a1 …] of four, then each column.
+        mask = _shuffle_mask(4 * row + k for k in range(4) for row in range(2))
+        pairs = [
+            builder.shuffle_vector(a, b, mask) for a, b in zip(rows[::2], rows[1::2], strict=True)
+        ]
+        mask = _shuffle_mask(
+            8 * pair + 2 * k + i for k in range(4) for pair in (0, 1) for i in (0, 1)
+        )
+        fours = [
+            builder.shuffle_vector(a, b, mask) for a, b in zip(pairs[::2], pairs[1::2], strict=True)
+        ]
+        columns = [
+            builder.shuffle_vector(
+                fours[0],
+                fours[-1],
+                _shuffle_mask(
+                    16 * half + 4 * k + i for half in range(LANES // 4) for i in range(4)
+                ),
+            )
+            for k in range(4)
+        ]
+        return context.make_tuple(builder, result, columns)
+
+    return result(array, begins, types.intp, types.intp), codegen
+
+
+@intrinsic
+def store_degrees(
+    typing_context: Any, array: Any, begins: Any, order: Any, offset: Any, values: Any, add: Any
+) -> Any:
+    """Put what `load_degrees` gives where it takes it from, or `add` it there."""
+    _require_complex("store_degrees(array, begins, order, offset, values, add)", array)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        align = _pairs_of(sig.args[0])[1]
+        columns = [builder.extract_value(args[4], k) for k in range(4)]
+        mask = _shuffle_mask(column * LANES + lane for lane in range(LANES) for column in (0, 1))
+        first, second = (builder.shuffle_vector(columns[k], columns[k + 1], mask) for k in (0, 2))
+        pointers = list(_degrees_at(context, builder, sig, args))
+        for lane, pointer in enumerate(pointers):
+            mask = _shuffle_mask(2 * LANES * half + 2 * lane + i for half in (0, 1) for i in (0, 1))
+            row = builder.shuffle_vector(first, second, mask)
+            if align == 4:
+                row = builder.fptrunc(row, ir.VectorType(ir.FloatType(), 4))
+            before = builder.load(pointer, align=align)
+            before = builder.select(args[5], before, ir.Constant(row.type, [0.0] * 4))
+            builder.store(builder.fadd(row, before), pointer, align=align)
+        return context.get_dummy_value()
+
+    return types.void(array, begins, types.intp, types.intp, values, types.boolean), codegen
 
 
 @intrinsic

@@ -1,7 +1,7 @@
 """What lies around the Legendre stage with spin s > 0: two fields Q and U, coefficients E and B.
 
 Q ± i U = -Σ (E ± i B) times the functions of spin ±s, where for odd s the lower sign has a sign
-more. In the stages that is c⁺ = -(E + i B) and c⁻ = -(-1)^s (E - i B).
+more. In the stages that is c⁺ = -(E + i B) / 2 and c⁻ = -(-1)^s (E - i B) / 2.
 
 With P the functions of spin +s, a ring in the north and its mirror in the south need
 
@@ -22,30 +22,25 @@ from ._legendre_tables import BLOCK
 from ._simd import LANES, RINGS, add_vector, load_complex, load_vector, splat, store_complex
 
 
-def order_sums_into(orders, phases, pair, south, field, component, fields, groups, tables):
-    """Orders of Q = (plus + minus) / 2 or U = (plus - minus) / 2i on one ring of a tile."""
-    half = splat(0.5)
+def order_sums_into(orders, phases, place, groups, tables):
+    """Orders of Q = plus + minus or U = (plus - minus) / i on one ring of a tile."""
     for g in range(groups):
-        plus, minus = _plus_minus(g, pair, south, field, fields)
+        plus, minus = _plus_minus(g, place)
         plus_re, plus_im = load_vector(phases, plus), load_vector(phases, plus + BLOCK)
         minus_re, minus_im = load_vector(phases, minus), load_vector(phases, minus + BLOCK)
-        if component == 0:
-            store_complex(
-                orders, g * LANES, half * (plus_re + minus_re), half * (plus_im + minus_im)
-            )
+        if place.part == 0:
+            store_complex(orders, g * LANES, plus_re + minus_re, plus_im + minus_im)
         else:
-            store_complex(
-                orders, g * LANES, half * (plus_im - minus_im), half * (minus_re - plus_re)
-            )
+            store_complex(orders, g * LANES, plus_im - minus_im, minus_re - plus_re)
 
 
-def add_order_sums(phases, orders, pair, south, field, component, fields, groups, area, tables):
-    """Adds the orders of Q to plus and minus, those of U times i and -i, times the area."""
+def add_order_sums(phases, orders, place, groups, area, tables):
+    """The transpose of `order_sums_into`, times the area of a point: adds to the phases."""
     factor, opposite = splat(area), splat(-area)
     for g in range(groups):
-        plus, minus = _plus_minus(g, pair, south, field, fields)
+        plus, minus = _plus_minus(g, place)
         re, im = load_complex(orders, g * LANES)
-        if component == 0:
+        if place.part == 0:
             add_vector(phases, plus, factor * re)
             add_vector(phases, plus + BLOCK, factor * im)
             add_vector(phases, minus, factor * re)
@@ -58,11 +53,11 @@ def add_order_sums(phases, orders, pair, south, field, component, fields, groups
 
 
 @njit(error_model="numpy")
-def _plus_minus(g, pair, south, field, fields):
+def _plus_minus(g, place):
     """Where the sums of one ring for spin +s and -s begin."""
-    x = (2 * g * fields + field) * PHASES + pair % RINGS * LANES
-    opposite = x + fields * PHASES
-    return (opposite, x + 2 * BLOCK) if south else (x, opposite + 2 * BLOCK)
+    x = (2 * g * place.fields + place.field) * PHASES + place.pair % RINGS * LANES
+    opposite = x + place.fields * PHASES
+    return (opposite, x + 2 * BLOCK) if place.south else (x, opposite + 2 * BLOCK)
 
 
 @njit(error_model="numpy")
@@ -71,51 +66,51 @@ def _first_sign(tables, m):
     return 1.0 if (max(m, tables.spin) + m + tables.spin) % 2 else -1.0
 
 
-def pack_into(coef, a, field, fields, tables):
-    """Packed E and B as c⁺ and (-1)^(l+m) c⁻, scaled, in the order of the Legendre stage."""
-    b = len(tables.scale)
+def pack_into(coef, a, field, fields, add, tables):
+    """Packed E and B as c⁺ and c̃⁻, scaled, in the order of the Legendre stage; `add`: added."""
+    b = tables.ncoef
     for g in range(len(tables.starts) - 1):
-        start = tables.starts[g]
-        steps = tables.starts[g + 1] - start
+        start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
         for lane in range(LANES):
             m = g * LANES + lane
-            count = tables.counts[m] if m <= tables.mmax else 0
-            first = tables.begins[m] if m <= tables.mmax else 0
+            first, count = tables.begins[m], tables.counts[m]
             sign = _first_sign(tables, m)
             # Those of order 0 cancel in Q and U, but for the rounding of the north and the south.
             imaginary = 1.0 if m > 0 else 0.0
-            k = (start * fields + field * steps) * WIDTH + lane
-            end = k + steps * WIDTH
-            for n in range(first, first + count):
-                scale = tables.scale[n]
-                e_re, b_re = scale * a[n].real, scale * a[b + n].real
-                scale *= imaginary
-                e_im, b_im = scale * a[n].imag, scale * a[b + n].imag
-                coef[k] = b_im - e_re
-                coef[k + LANES] = -e_im - b_re
-                coef[k + 2 * LANES] = sign * (e_re + b_im)
-                coef[k + 3 * LANES] = sign * (e_im - b_re)
+            for i in range(steps):
+                k = (start * fields + field * steps + i) * WIDTH + lane
+                if not add:
+                    coef[k] = 0.0
+                    coef[k + LANES] = 0.0
+                    coef[k + 2 * LANES] = 0.0
+                    coef[k + 3 * LANES] = 0.0
+                if i < count:
+                    n, scale = first + i, tables.factors[(start + i) * LANES + lane]
+                    e_re, b_re = scale * a[n].real, scale * a[b + n].real
+                    scale *= imaginary
+                    e_im, b_im = scale * a[n].imag, scale * a[b + n].imag
+                    coef[k] += b_im - e_re
+                    coef[k + LANES] += -e_im - b_re
+                    coef[k + 2 * LANES] += sign * (e_re + b_im)
+                    coef[k + 3 * LANES] += sign * (e_im - b_re)
                 sign = -sign
-                k += WIDTH
-            for j in range(k, end, LANES):
-                coef[j] = 0.0
 
 
-def unpack_into(a, coef, field, fields, tables):
-    """E = -(c⁺ + c⁻) / 2 and B = -(c⁺ - c⁻) / 2i for even s; degrees below the spin are 0."""
-    a[:] = 0.0
-    b = len(tables.scale)
+def unpack_into(a, coef, field, fields, add, tables):
+    """The transpose of `pack_into`; degrees below the spin are 0."""
+    if not add:
+        a[:] = 0.0
+    b = tables.ncoef
     for m in range(tables.mmax + 1):
         g, lane = m // LANES, m % LANES
-        steps = tables.starts[g + 1] - tables.starts[g]
-        k = (tables.starts[g] * fields + field * steps) * WIDTH + lane
+        start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
         sign = _first_sign(tables, m)
-        for n in range(tables.begins[m], tables.begins[m] + tables.counts[m]):
-            real = 0.5 * tables.scale[n]
+        for i in range(tables.counts[m]):
+            n, real = tables.begins[m] + i, tables.factors[(start + i) * LANES + lane]
             imag = real if m > 0 else 0.0
+            k = (start * fields + field * steps + i) * WIDTH + lane
             plus_re, plus_im = coef[k], coef[k + LANES]
             minus_re, minus_im = sign * coef[k + 2 * LANES], sign * coef[k + 3 * LANES]
-            a[n] = complex(real * (minus_re - plus_re), imag * (minus_im - plus_im))
-            a[b + n] = complex(real * (-plus_im - minus_im), imag * (plus_re + minus_re))
+            a[n] += complex(real * (minus_re - plus_re), imag * (minus_im - plus_im))
+            a[b + n] += complex(real * (-plus_im - minus_im), imag * (plus_re + minus_re))
             sign = -sign
-            k += WIDTH

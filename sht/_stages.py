@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from numba import njit
 
+from enzyme_rules import LinearRule, register
+
 from ._fourier import rings_to_tile, tile_to_rings
 from ._kinds import pack_into, unpack_into
 from ._legendre import PHASES, WIDTH, legendre_analysis_into, legendre_synthesis_into
@@ -89,20 +91,45 @@ def rings_to_sums(sums, points, t, scratch, fields, tiles):
     size = ngroups * passes * fields * PHASES
     for tile in range(tiles[0], tiles[1]):
         k = (tile - tiles[0]) * size
+        sums[k : k + size] = 0.0
         rings_to_tile(sums[k : k + size], points, tile, t, scratch, fields)
+
+
+@njit(error_model="numpy")
+def _pack(coef, a, t, fields, add):
+    size = len(a) // fields
+    for field in range(fields):
+        pack_into(coef, a[field * size : (field + 1) * size], field, fields, add, t.legendre)
+
+
+@njit(error_model="numpy")
+def _unpack(a, coef, t, fields, add):
+    size = len(a) // fields
+    for field in range(fields):
+        unpack_into(a[field * size : (field + 1) * size], coef, field, fields, add, t.legendre)
 
 
 @njit(error_model="numpy")
 def pack_coefficients_into(coef, a, t, fields):
     """Coefficients as the Legendre stage takes them: scaled, orders side by side."""
-    size = len(a) // fields
-    for field in range(fields):
-        pack_into(coef, a[field * size : (field + 1) * size], field, fields, t.legendre)
+    _pack(coef, a, t, fields, False)
 
 
 @njit(error_model="numpy")
 def unpack_coefficients_into(a, coef, t, fields):
     """The transpose of `pack_coefficients_into`."""
-    size = len(a) // fields
-    for field in range(fields):
-        unpack_into(a[field * size : (field + 1) * size], coef, field, fields, t.legendre)
+    _unpack(a, coef, t, fields, False)
+
+
+@njit(error_model="numpy")
+def _add_unpacked(dcoef, da, t, fields):
+    _unpack(da, dcoef, t, fields, True)
+
+
+@njit(error_model="numpy")
+def _add_packed(da, dcoef, t, fields):
+    _pack(dcoef, da, t, fields, True)
+
+
+register(LinearRule(pack_coefficients_into, adjoint=_add_unpacked))
+register(LinearRule(unpack_coefficients_into, adjoint=_add_packed))

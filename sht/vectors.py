@@ -110,7 +110,7 @@ _WRONG_PAIR = (
 def _scale_into(scaled, pair, t, radius, up, sign):
     """Times ∓ sqrt(l(l+1))/R, or its inverse if not `up`; degree 0 becomes 0."""
     tables = t.legendre
-    size = len(tables.scale)
+    size = tables.ncoef
     if tables.spin != 1 or scaled.shape != (2, size) or pair.shape != (2, size):
         raise ValueError(_WRONG_PAIR)
     scaled[:] = 0.0

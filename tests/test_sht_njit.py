@@ -49,7 +49,7 @@ def misfit(a, data, weight, t, field, scratch):
 @njit()
 def regridded(f, response, fine, coarse, fine_scratch, coarse_scratch):
     """Analysis, a filter, and synthesis of the low degrees on HEALPix; buffers of its own."""
-    a, low = np.empty(fine.legendre.scale.size, np.complex128), np.empty_like(response)
+    a, low = np.empty(fine.legendre.ncoef, np.complex128), np.empty_like(response)
     sht.analysis_into(a, f, fine, fine_scratch)
     k = 0
     for m in range(coarse.mmax + 1):
