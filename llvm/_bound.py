@@ -18,7 +18,7 @@ import numpy as np
 
 from enzyme_rules import generation
 
-from ._arguments import kind_of, require_njit
+from ._arguments import require_njit
 from ._call import call
 from ._differentiate import Mode
 from ._flat import flatten
@@ -88,6 +88,7 @@ class Bound:
         self._fixed = fixed
         self._transposed = transposed
         self._known: dict[Any, _Prepared] = {}
+        self._generation = generation()
 
     def __call__(self, *arrays: np.ndarray, shadows: Sequence[np.ndarray] = ()) -> None:
         """Run it.
@@ -103,17 +104,25 @@ class Bound:
         ValueError
             Arrays overlap, or are not C-contiguous.
         """
-        key = generation(), *[(kind_of(a), a.shape) for a in arrays]
+        if generation() != self._generation:  # a rule has been registered since
+            self._known.clear()
+            self._generation = generation()
+        key = tuple([(a.dtype, a.shape, a.flags.num) for a in arrays])
         prepared = self._known.get(key)
         if prepared is None:
             prepared = self._known[key] = self._prepare(arrays, shadows)
         words: list[int] = []
         ranges: list[tuple[int, int]] = []
-        for array, shadow in zip(arrays, shadows or (None,) * len(arrays), strict=True):
-            for given in (array,) if shadow is None else (array, shadow):
-                start = address(given)
+        for k, array in enumerate(arrays):
+            start = address(array)
+            words.append(start)
+            size = array.nbytes
+            if size:
+                ranges.append((start, start + size))
+            if shadows:
+                start = address(shadows[k])
                 words.append(start)
-                if size := given.nbytes:
+                if size:
                     ranges.append((start, start + size))
             words += array.shape
         ranges.sort()

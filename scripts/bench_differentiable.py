@@ -6,8 +6,8 @@ with PyTorch's backward, s2fft and dinosaur under ``jax.jit(jax.value_and_grad)`
 that it is made for, of the same number of points, and the same number of threads. Values are
 compared with ours where the coefficients can be converted.
 
-Run it with ``make bench``, in an environment that has the peers: ``pip install torch torch-harmonics
-s2fft dinosaur``.
+Run it with ``make bench``, in an environment that has the peers:
+``pip install torch torch-harmonics s2fft dinosaur``.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Problem:
         self._gradient = value_and_grad(quartic)
 
     def value_and_gradient(self) -> tuple[float, np.ndarray]:
+        """Of the loss, with respect to all coefficients."""
         return self._gradient(self.a, self.t, self._fields, self._scratch)
 
 

@@ -25,9 +25,6 @@ from timing import compare, describe, installed, ratio, time_in_turns
 import sht
 from llvm import value_and_grad
 
-TARGET = 2.3  # value and gradient of a loss ÷ synthesis
-
-
 # What is timed
 
 
@@ -209,12 +206,6 @@ def show(title: str, times: dict[str, list[float]], peers: list[str]) -> None:
         )
         line = f"  {name:28}{middle:12.1f} {low:12.1f} … {high:<12.1f}"
         print(f"{line} {', '.join(notes)}".rstrip())
-    if title.startswith(f"T{TARGET_SIZE},") and "misfit" in times:
-        for name in ("sum of f^4", "misfit"):
-            found = ratio(times, f"{name}, gradient", name)
-            verdict = "yes" if found <= TARGET else "NO"
-            print(f"  gradient of {name}, primal included, ÷ primal = {found:.2f}")
-            print(f"    at T{TARGET_SIZE} <= {TARGET:g}: {verdict}")
 
 
 def main(arguments: list[str] | None = None) -> None:
