@@ -128,9 +128,16 @@ class RingTransform(ByIdentity, _Plan):
         Parameters
         ----------
         fields : int
-            How many to transform at once. They share the Legendre polynomials, which takes about
-            two thirds of the time of one by one; beyond `fields_at_once` nothing is gained.
+            How many to transform at once. They share the Legendre polynomials; beyond
+            `fields_at_once` nothing is gained.
+
+        Raises
+        ------
+        ValueError
+            No positive number.
         """
+        if not isinstance(fields, (int, np.integer)) or fields < 1:
+            raise ValueError(f"`t.scratch(fields)` needs a positive int. Got {fields!r}.")
         tables = self.legendre
         passes, ngroups, ntiles = tables.first.shape
         size = ngroups * passes * fields * PHASES  # of the sums of one tile

@@ -14,7 +14,7 @@ import sht
 from llvm import AutodiffError, compiled, jvp, value_and_grad
 from sht._arguments import check_kernel_arrays
 from sht.grids import FullGaussian, HEALPix, OctahedralGaussian
-from tests.sht_cases import EPS, Case, random_pair, transform
+from tests.sht_cases import EPS, Case, difference, given_to, random_pair, transform
 
 # What a user writes
 
@@ -474,3 +474,70 @@ def test_an_exception_beside_a_transform_arrives_as_it_is():
     t = transform(5, 5, 7, 12)
     with pytest.raises(ValueError, match="too large"):
         value_and_grad(refusing)(np.full(t.ncoef, 9.0 + 0j), t, np.zeros(t.grid.shape), t.scratch())
+
+
+# Several fields in one call
+
+
+@njit()
+def quartic_of_several(a, t, fields, scratch):
+    sht.synthesis_into(fields, a, t, scratch)
+    total = 0.0
+    for x in fields.ravel():
+        total += x**4
+    return total
+
+
+SEVERAL = {
+    "full": Case(FullGaussian(17, 19), 9, 8),
+    "reduced": Case(HEALPix(4), 7),
+    "spin": POLARISED,
+    "single": SINGLE,
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("at_once", [1, 2, 3, 7])
+def test_several_fields_are_each_alone(name, at_once):
+    """For any number at once, more or less than there are."""
+    t = SEVERAL[name].transform()
+    a, f = given_to("synthesis", t, 1, (5,)), given_to("analysis", t, 2, (5,))
+    fields, spectra, scratch = np.empty_like(f), np.empty_like(a), t.scratch(at_once)
+    compiled(sht.synthesis_into)(fields, a, t, scratch)
+    compiled(sht.analysis_into)(spectra, f, t, scratch)
+    assert np.array_equal(fields, np.stack([t.synthesis(x) for x in a]))
+    assert np.array_equal(spectra, np.stack([t.analysis(x) for x in f]))
+
+
+@pytest.mark.parametrize("name", ["full", "spin"])
+def test_gradient_through_several_fields(name):
+    t = SEVERAL[name].transform()
+    a = given_to("synthesis", t, 1, (5,))
+    fields = np.empty((5, *t.fields.shape))
+    value, gradient = value_and_grad(quartic_of_several)(a, t, fields, t.scratch(2))
+    want = t.synthesis(a)
+    assert abs(value - np.sum(want**4)) <= 1e-13 * value
+    adjoint = t.adjoint_synthesis(4 * want**3)
+    assert difference(gradient, adjoint) <= SEVERAL[name].tolerance
+
+
+@pytest.mark.parametrize(
+    ("fields", "sets", "message"),
+    [(3, 2, "one set for each field"), (0, 1, "one set for each field"), (2, None, "one set")],
+)
+def test_as_many_coefficients_as_fields(fields, sets, message):
+    field = np.full((fields, *SHAPE), 7.0)
+    a = np.full((COUNT,) if sets is None else (sets, COUNT), 7.0 + 0j)
+    for scratch in (T.scratch(), T.scratch(4)):
+        with pytest.raises(ValueError, match=message):
+            sht.synthesis_into(field, a, T, scratch)
+        with pytest.raises(ValueError, match=message):
+            sht.analysis_into(a, field, T, scratch)
+    assert np.all(field == 7)
+    assert np.all(a == 7)
+
+
+@pytest.mark.parametrize("fields", [0, -1, 1.5, "2", None])
+def test_scratch_for_no_number_of_fields_is_refused(fields):
+    with pytest.raises(ValueError, match=r"`t.scratch\(fields\)` needs a positive int"):
+        T.scratch(fields)

@@ -1,12 +1,13 @@
 """One field on several threads: the same bits, whoever does which part."""
 
+import os
 import threading
 
 import numpy as np
 import pytest
 
 import sht
-from sht import _execute
+from sht import _execute, _threads
 from sht.grids import FullGaussian, HEALPix, OctahedralGaussian
 from tests.sht_cases import MAPS, Case, given_to, transform
 
@@ -76,7 +77,42 @@ def test_an_exception_comes_through():
             raise KeyError("second")
 
     with pytest.raises(KeyError, match="second"):
-        _execute.in_threads(fail_in_the_second, 3)
+        _threads.in_threads(fail_in_the_second, 3)
+
+
+def test_threads_are_used_again():
+    first, second = set(), set()
+    _threads.in_threads(lambda k: first.add(threading.get_ident()), 3)
+    _threads.in_threads(lambda k: second.add(threading.get_ident()), 3)
+    assert len(first) <= 3
+    assert threading.get_ident() in first
+    assert second <= first | {hand.ident for hand in _threads._idle}
+
+
+def test_within_each_other():
+    """A share may share again: nobody waits for a thread that waits."""
+    done = []
+
+    def outer(k):
+        _threads.in_threads(lambda j: done.append((k, j)), 3)
+
+    _threads.in_threads(outer, 3)
+    assert sorted(done) == [(k, j) for k in range(3) for j in range(3)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_after_a_fork():
+    """Threads do not survive one; the child starts its own."""
+    _threads.in_threads(lambda k: None, 4)
+    child = os.fork()
+    if child == 0:
+        done = []
+        try:
+            _threads.in_threads(done.append, 4)
+        finally:
+            os._exit(0 if sorted(done) == [0, 1, 2, 3] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_one_transform_in_many_threads_at_once(monkeypatch):
