@@ -33,9 +33,11 @@ install: $(VENV)/.installed ## make .venv with the pinned packages and the proje
 enzyme: install ## build Enzyme's LLVM plugin from source, where the prebuilt driver will not do
 	$(PY) -m llvm build-enzyme
 
-bench: setup ## time primal and gradient
+bench: setup ## time maps, stages and gradients beside the peers that are installed
 	@echo "== benchmark =="
 	$(PY) scripts/bench_gradient.py
+	$(PY) scripts/bench_stages.py
+	$(PY) scripts/bench_differentiable.py
 
 lint: install ## check style and format
 	@echo "== lint =="

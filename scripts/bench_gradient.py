@@ -115,7 +115,7 @@ def contenders(lmax: int, threads: int, peers: list[str]) -> dict[str, Callable[
 
 
 def others(lmax: int, threads: int, peers: list[str]) -> dict[str, Callable[[], Any]]:
-    """Other grids, precisions and spins: synthesis and analysis, with ducc0's beside them."""
+    """Other grids, precisions, spins and batches: synthesis and analysis, beside the peers."""
     rng = np.random.default_rng(lmax)
     full = sht.grids.FullGaussian(3 * (lmax + 1) // 2, 3 * (lmax + 1))
     octahedral = sht.grids.OctahedralGaussian.for_lmax(lmax)
@@ -125,10 +125,11 @@ def others(lmax: int, threads: int, peers: list[str]) -> dict[str, Callable[[], 
         "octahedral": sht.Transform(lmax, octahedral, threads=threads, aliasing="fold"),
         "spin 2": sht.SpinTransform(2, lmax, full, threads=threads),
         "8 fields": sht.Transform(lmax, full, threads=threads),
+        "8 fields, float32": sht.Transform(lmax, full, dtype="float32", threads=threads),
     }
     calls: dict[str, Callable[[], Any]] = {}
     for name, t in made.items():
-        batch = (8,) if name == "8 fields" else ()
+        batch = (8,) if name.startswith("8 fields") else ()
         a = rng.standard_normal((*batch, *t.coefficients.shape)).astype(t.coefficients.dtype)
         f = rng.standard_normal((*batch, *t.fields.shape)).astype(t.dtype)
         field, spectrum = np.empty_like(f), np.empty_like(a)
@@ -136,6 +137,48 @@ def others(lmax: int, threads: int, peers: list[str]) -> dict[str, Callable[[], 
         calls[f"{name} analysis"] = functools.partial(t.analysis, f, spectrum)
         if "ducc0" in peers and name in ("octahedral", "spin 2"):
             calls[f"ducc0 {name} synthesis"] = ducc0_on_rings(t, a, threads)
+        if name == "8 fields":
+            for peer in peers:
+                each = [PEERS[peer](lmax, x, g, threads) for x, g in zip(a, f, strict=True)]
+                for what in ("synthesis", "analysis"):
+                    one_by_one = [maps[what] for maps in each]
+                    calls[f"{peer} {name} {what}"] = functools.partial(call_all, one_by_one)
+    return calls | vectors(lmax, full, threads, peers)
+
+
+def call_all(calls: list[Callable[[], Any]]) -> None:
+    for call in calls:
+        call()
+
+
+def vectors(lmax: int, grid: Any, threads: int, peers: list[str]) -> dict[str, Callable[[], Any]]:
+    """Winds of a stream function and a velocity potential, and back."""
+    t = sht.VectorTransform(lmax, grid, threads=threads)
+    rng = np.random.default_rng(lmax)
+    a = rng.standard_normal(t.coefficients.shape) + 0j
+    a[:, 0] = 0.0
+    uv, spectrum = np.empty(t.fields.shape), np.empty_like(a)
+    calls: dict[str, Callable[[], Any]] = {
+        "vector synthesis": functools.partial(t.potential_winds, a, uv),
+        "vector analysis": lambda: t.potentials(uv, spectrum),
+    }
+    if "shtns" in peers:
+        peer = importlib.import_module("shtns")
+        plan = peer.sht(lmax, lmax, nthreads=threads)
+        plan.set_grid(*grid.shape, flags=peer.sht_gauss | peer.SHT_PHI_CONTIGUOUS)
+        south, east = np.empty(grid.shape), np.empty(grid.shape)
+        poloidal, toroidal = a[1].copy(), -a[0]
+        plan.SHsphtor_to_spat(poloidal, toroidal, south, east)
+        want = t.potential_winds(a)
+        for got, ours in ((east, want[0]), (-south, want[1])):
+            if np.max(np.abs(got - ours)) > 1e-9 * np.max(np.abs(ours)):
+                raise SystemExit("SHTns' winds differ from ours: nothing to compare.")
+        calls["shtns vector synthesis"] = lambda: plan.SHsphtor_to_spat(
+            poloidal, toroidal, south, east
+        )
+        calls["shtns vector analysis"] = lambda: plan.spat_to_SHsphtor(
+            south, east, spectrum[0], spectrum[1]
+        )
     return calls
 
 
@@ -191,6 +234,9 @@ def show(title: str, times: dict[str, list[float]], peers: list[str]) -> None:
             for peer in peers
             if f"{peer} {name}" in times
         ]
+        if name.startswith("adjoint_"):
+            other = "analysis" if name == "adjoint_synthesis" else "synthesis"
+            notes.append(f"{ratio(times, name, other):.2f} x {other}")
         if name.endswith(", gradient"):
             primal = name.removesuffix(", gradient")
             notes = [f"{ratio(times, name, primal):.2f} x primal"]
@@ -199,7 +245,7 @@ def show(title: str, times: dict[str, list[float]], peers: list[str]) -> None:
         if f"full {what}" in times and kind in ("float32", "octahedral"):
             notes.append(f"{ratio(times, name, f'full {what}'):.2f} x full, float64")
         if name.startswith("8 fields"):
-            one = ratio(times, name, name.replace("8 fields", "full")) / 8
+            one = ratio(times, name, f"full {name.split()[-1]}") / 8
             notes.append(f"{one:.2f} x full, each field")
         low, middle, high = (
             1e6 * x for x in (min(seconds), statistics.median(seconds), max(seconds))
