@@ -16,7 +16,7 @@ from ._abi import POINTER, leaves
 from ._effects import body_mixes_pointers
 from ._errors import AutodiffError
 from ._flat import items
-from ._lower import compile_raw, count_error, flat_function, link
+from ._lower import compile_raw, count_error, flat_function, link, private
 from ._rule_calls import (
     TRANSPOSE,
     RuledCall,
@@ -41,32 +41,39 @@ def _clear(array: Any) -> None:
     array[...] = 0
 
 
-def linear_rule(call: RuledCall, twice: bool = False) -> str:
-    """The module that registers a `LinearRule`; `twice` as for `prepare`."""
+def linear_rule(call: RuledCall, forward: bool = True, twice: bool = False) -> tuple[str, str]:
+    """The module that registers a `LinearRule`, and one with what of it Enzyme need not see.
+
+    `forward` and `twice` as for `prepare`. Forward mode goes through what it calls.
+    """
     rule, argument_types = call.rule, call.argument_types
     # Without values it stands in a body whose derivative is linear: that of nothing again.
     twice = twice and not call.skip_primal
-    compiled, modules, derived = [], [], []
+    compiled, modules, derived, names = [], [], [], []
     mixes = False
-    clear = f"{call.symbol}_clear"
-    output_type = (argument_types[rule.output],)
-    compiled.append(compile_raw(_clear, output_type))
-    modules.append(flat_function(compiled[-1], clear, output_type, keep_value=False))
-    adjoint = f"{call.symbol}_adjoint"
+
+    def bring(function: Any, part: str, types_: tuple[types.Type, ...]) -> None:
+        compiled.append(compile_raw(function, types_))
+        names.append(f"{call.symbol}_{part}")
+        modules.append(
+            flat_function(compiled[-1], names[-1], types_, keep_value=False, seen_by_enzyme=forward)
+        )
+
+    bring(_clear, "clear", (argument_types[rule.output],))
     if rule.adjoint is not None:
-        compiled.append(compile_raw(rule.adjoint, argument_types))
-        modules.append(flat_function(compiled[-1], adjoint, argument_types, keep_value=False))
+        bring(rule.adjoint, "adjoint", argument_types)
     elif rule.terms is not None:
-        derived.append(_transposed_terms(call, adjoint))
+        derived.append(_transposed_terms(call, f"{call.symbol}_adjoint"))
     else:
         copy, mixes = _derivable_copy(call)
         derived.append(copy)
     for ty in {ty for _, ty in _constants(call)}:
-        compiled.append(compile_raw(_require_zeros, (ty,)))
-        name = f"{call.symbol}_{_zeros(ty)}"
-        modules.append(flat_function(compiled[-1], name, (ty,), keep_value=False))
-    modules.append(_linear_module(call, compiled[0].target_context, mixes, twice))
-    return link(compiled, [*derived, *modules])
+        bring(_require_zeros, _zeros(ty), (ty,))
+    rule_module = _linear_module(call, compiled[0].target_context, mixes, forward, twice)
+    if forward:
+        return private(link(compiled, [*derived, *modules, rule_module]), keep=()), ""
+    seen = private(link([], [rule_module, *derived]), keep=())
+    return seen, private(link(compiled, modules), keep=names)
 
 
 def _constants(call: RuledCall) -> list[tuple[int, types.Array]]:
@@ -148,7 +155,9 @@ def _transposed_terms(call: RuledCall, name: str) -> str:
     return str(linked)
 
 
-def _linear_module(call: RuledCall, context: Any, mixes_pointers: bool, twice: bool) -> Any:
+def _linear_module(
+    call: RuledCall, context: Any, mixes_pointers: bool, forward: bool, twice: bool
+) -> Any:
     rule = call.rule
     module = context.create_module(f"rule of {call.symbol}")
     shim = Shims(call, module)
@@ -204,22 +213,23 @@ def _linear_module(call: RuledCall, context: Any, mixes_pointers: bool, twice: b
         linear_pullback_forward(shim, rule.scratch)
         register_pullback(shim)
 
-    builder, primal, shadow = shim.start("forward", VOID)
-    # What was allocated inside of what is differentiated has a tangent even if it is constant.
-    for leaf, ty in constants:
-        with builder.if_then(builder.icmp_unsigned("!=", primal[leaf], shadow[leaf])):
-            end = leaf + len(leaves(ty))
-            zeros = shim.declare(_zeros(ty), shim.types[leaf:end])
-            builder.call(zeros, [shadow[leaf], *primal[leaf + 1 : end]])
-    if not call.skip_primal:
-        builder.call(shim.op, primal)
-    with builder.if_then(builder.icmp_unsigned("!=", primal[y], shadow[y])):
-        varies = builder.icmp_unsigned("!=", primal[x], shadow[x])
-        with builder.if_else(varies) as (then, otherwise):
-            with then:
-                builder.call(shim.op, with_shadows(primal, shadow))
-            with otherwise:
-                clear_output(builder, primal, shadow)
-    builder.ret_void()
-    shim.register()
+    if forward:
+        builder, primal, shadow = shim.start("forward", VOID)
+        # What was allocated inside of what is differentiated has a tangent even if it is constant.
+        for leaf, ty in constants:
+            with builder.if_then(builder.icmp_unsigned("!=", primal[leaf], shadow[leaf])):
+                end = leaf + len(leaves(ty))
+                zeros = shim.declare(_zeros(ty), shim.types[leaf:end])
+                builder.call(zeros, [shadow[leaf], *primal[leaf + 1 : end]])
+        if not call.skip_primal:
+            builder.call(shim.op, primal)
+        with builder.if_then(builder.icmp_unsigned("!=", primal[y], shadow[y])):
+            varies = builder.icmp_unsigned("!=", primal[x], shadow[x])
+            with builder.if_else(varies) as (then, otherwise):
+                with then:
+                    builder.call(shim.op, with_shadows(primal, shadow))
+                with otherwise:
+                    clear_output(builder, primal, shadow)
+        builder.ret_void()
+    shim.register(forward=forward)
     return module

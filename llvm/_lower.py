@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from numba.core import compiler_lock, errors, types
 from ._abi import I64, POINTER, Leaf, leaves, pack
 from ._arguments import signature_of
 from ._errors import AutodiffError, UnsupportedTypeError
+from ._rule_calls import HIDDEN
 from ._target import dispatcher_for, libraries
 
 PRIMAL = "primal"
@@ -199,6 +200,16 @@ def link(compiled: Sequence[Any], modules: Sequence[Any]) -> str:
         result.library._ensure_finalized()
         linked.link_in(result.library._final_module.clone())
     return _LONG_NAME.sub(_shortened, _link_recursive_calls(linked))
+
+
+def private(text: str, keep: Collection[str]) -> str:
+    """The module with no function visible from outside but those in `keep`, and hidden ones."""
+    module = llvm.parse_assembly(text)
+    for function in module.functions:
+        name = function.name
+        if not (function.is_declaration or name in keep or name.endswith(HIDDEN)):
+            function.linkage = "internal"
+    return str(module)
 
 
 # LLVM refuses names of values beyond 1,024 characters, and names blocks after the function that was

@@ -9,7 +9,8 @@ import llvmlite.binding as llvm
 
 from ._arena import with_arena
 from ._differentiate import ENTRY, ERROR_COUNTER, Differentiated
-from ._prepare import private
+from ._lower import private
+from ._prepare import with_bodies
 from ._target_machine import run_passes, target_machine
 
 
@@ -23,10 +24,9 @@ class Optimised:
 
 def optimise(differentiated: Differentiated) -> Optimised:
     """Optimise for this processor. Enzyme's own clean-up does not vectorise."""
-    module = llvm.parse_assembly(_contract_vectors(differentiated.ir))
-    for late in (ERROR_COUNTER, differentiated.prepared.bodies):
-        if late:
-            module.link_in(llvm.parse_assembly(late))
+    text = with_bodies(_contract_vectors(differentiated.ir), differentiated.prepared.unseen)
+    module = llvm.parse_assembly(text)
+    module.link_in(llvm.parse_assembly(ERROR_COUNTER))
     module = llvm.parse_assembly(private(with_arena(str(module)), keep=(ENTRY,)))
     machine = target_machine()
     module.triple = llvm.get_process_triple()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import llvmlite.binding as llvm
@@ -23,10 +22,9 @@ from ._abi import leaves
 from ._custom_rule import custom_rule
 from ._effects import Effects, analyse
 from ._linear_rule import linear_rule
-from ._lower import COUNT_ERROR, Lowered, compile_raw, flat_function, link
+from ._lower import COUNT_ERROR, Lowered, compile_raw, flat_function, link, private
 from ._recomputed_rule import recomputed_rule
 from ._rule_calls import (
-    HIDDEN,
     SHADOWED_POINTER,
     RuledCall,
     find_call,
@@ -46,10 +44,8 @@ class Prepared:
         Names of the functions whose rules are attached.
     ir : str
         What Enzyme sees: functions with a rule are declarations here.
-    bodies : str
-        Their bodies, linked in after Enzyme. Were they in sight, LLVM would look into them first:
-        it replaces arguments that a body does not use by ``poison``, and the rule, which may use
-        them, would compute nonsense without a word.
+    unseen : str
+        Functions that the rules call and that Enzyme need not see; linked in after it.
     effects : Effects
         What the function may do to its arguments.
     """
@@ -57,7 +53,7 @@ class Prepared:
     lowered: Lowered
     rules: tuple[str, ...]
     ir: str
-    bodies: str
+    unseen: str
     effects: Effects
 
 
@@ -74,9 +70,14 @@ _INACTIVE = (
 
 @compiler_lock.global_compiler_lock
 def prepare(
-    lowered: Lowered, *, skip_primal: bool = False, rules: bool = True, twice: bool = False
+    lowered: Lowered,
+    *,
+    skip_primal: bool = False,
+    rules: bool = True,
+    forward: bool = True,
+    twice: bool = False,
 ) -> Prepared:
-    """Attach rules, and bodies to the functions that have them.
+    """Attach rules.
 
     Parameters
     ----------
@@ -85,23 +86,25 @@ def prepare(
         True leaves out the forward pass of linear rules. Right only where the whole function is
         linear in what varies: its derivative then needs no value of the function.
     rules : bool
-        False attaches bodies only, for a function that is not to be differentiated.
+        False for a function that is not to be differentiated.
+    forward : bool
+        Whether forward mode may ask for the linear rules.
     twice : bool
         Whether what Enzyme makes of the rules will be differentiated once more, forwards.
     """
     text = without_primal(lowered.ir) if skip_primal else lowered.ir
     if twice:
         text = _linked(text, SHADOWED_POINTER)
-    bodies = ""
+    unseen = ""
     attached: dict[str, RuledCall] = {}
-    # A rule may call functions that have rules: repeat until no call is without one.
-    while missing := opaque_calls(text + bodies) - attached.keys():
+    # What a rule has Enzyme look into may call functions that have rules: repeat until no call is
+    # without one.
+    while missing := opaque_calls(text) - attached.keys():
         for symbol in sorted(missing):
             call = attached[symbol] = find_call(symbol)
             if rules:
-                text = _linked(text, _rule(call, twice))
-            # Two rules may bring the same Numba function: each keeps its own.
-            bodies = _linked(bodies, private(_body(call, symbol), keep=(symbol,)))
+                seen, more = _rule(call, forward, twice)
+                text, unseen = _linked(text, seen), _linked(unseen, more)
     text = _mark_symbols(_declare(text, attached))
     text = private(text, keep=())
     names = tuple(sorted({call.rule.name for call in attached.values()}))
@@ -109,22 +112,33 @@ def prepare(
     if twice and any(isinstance(call.rule, CustomRule) for call in attached.values()):
         # Enzyme looks into the rule, where `dx if dx is not x else scratch` is to be expected.
         effects = replace(effects, mixes_pointers=True)
-    return Prepared(lowered, names, text, bodies, effects)
+    return Prepared(lowered, names, text, unseen, effects)
 
 
-def private(text: str, keep: Collection[str]) -> str:
-    """The module with no function visible from outside but those in `keep`, and hidden ones."""
-    module = llvm.parse_assembly(text)
-    for function in module.functions:
-        name = function.name
-        if not (function.is_declaration or name in keep or name.endswith(HIDDEN)):
-            function.linkage = "internal"
-    return str(module)
+@compiler_lock.global_compiler_lock
+def with_bodies(ir: str, unseen: str) -> str:
+    """The module after Enzyme, with what it did not see, and the bodies of all opaque functions.
+
+    Had Enzyme seen the bodies, LLVM would have looked into them first: it replaces arguments that a
+    body does not use by ``poison``, and the rule, which may use them, would compute nonsense
+    without a word.
+    """
+    text = _linked(ir, unseen)
+    attached: set[str] = set()
+    while missing := opaque_calls(_DECLARATION.sub("", text)) - attached:
+        for symbol in sorted(missing):
+            attached.add(symbol)
+            body = _body(find_call(symbol), symbol)
+            text = _linked(text, private(body, keep=(symbol,)))
+    return text
+
+
+_DECLARATION = re.compile(r"^declare .*$", re.M)
 
 
 def _linked(text: str, more: str) -> str:
-    if not text:
-        return more
+    if not text or not more:
+        return text or more
     module = llvm.parse_assembly(text)
     module.link_in(llvm.parse_assembly(more))
     return str(module)
@@ -139,19 +153,19 @@ def _body(call: RuledCall, symbol: str, *, seen_by_enzyme: bool = False) -> str:
     return link([body], [op])
 
 
-def _rule(call: RuledCall, twice: bool) -> str:
-    """A module that registers the rule of one opaque function with Enzyme."""
+def _rule(call: RuledCall, forward: bool, twice: bool) -> tuple[str, str]:
+    """A module that registers the rule of one opaque function with Enzyme, and what it calls."""
     if isinstance(call.rule, LinearRule):
-        return private(linear_rule(call, twice), keep=())
+        return linear_rule(call, forward, twice)
     if isinstance(call.rule, CustomRule):
-        return private(custom_rule(call, twice), keep=())
+        return private(custom_rule(call, twice), keep=()), ""
     if isinstance(call.rule, RecomputedRule):
         if twice:
             # Enzyme cannot forget and derive again what it is to derive once more: it looks into
             # the function, and keeps what it needs.
             body = _body(call, call.symbol, seen_by_enzyme=True)
-            return private(body, keep=(call.symbol,))
-        return private(recomputed_rule(call), keep=())
+            return private(body, keep=(call.symbol,)), ""
+        return private(recomputed_rule(call), keep=()), ""
     raise TypeError(f"no way to attach a {type(call.rule).__name__}")
 
 

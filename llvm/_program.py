@@ -195,7 +195,13 @@ def run_stages(function: Any, question: Question) -> Stages:
         find_enzyme()  # or there is no use in starting
     lowered = lower(function, question.argument_types)
     twice = question.mode is Mode.FORWARD_OVER_REVERSE
-    prepared = prepare(lowered, skip_primal=question.skip_primal, rules=derives, twice=twice)
+    prepared = prepare(
+        lowered,
+        skip_primal=question.skip_primal,
+        rules=derives,
+        forward=question.mode is not Mode.REVERSE,
+        twice=twice,
+    )
     differentiated = differentiate(prepared, _request(prepared, question))
     return Stages(lowered, prepared, differentiated, optimise(differentiated))
 

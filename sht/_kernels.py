@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numba.core import types
+from numba.extending import overload
 
 from enzyme_rules import LinearRule, register
 
 from ._arguments import check_kernel_arrays
 from ._fourier import RingScratch
+from ._kinds import with_spin
 from ._legendre import WIDTH
 from ._stages import (
     coef_to_sums,
@@ -75,17 +78,7 @@ def synthesis_into(field, a, t, scratch):
     Real-linear in `a`; a rule makes its derivative the transposed map, without a tape.
     """
     check_kernel_arrays(field, a, t, scratch)
-    points, coefficients = field.ravel(), a.ravel()
-    ncoef, npoints = _sizes(t)
-    count = len(coefficients) // ncoef
-    for begin in range(0, count, scratch.fields):
-        end = min(begin + scratch.fields, count)
-        points_of_coefficients_into(
-            points[begin * npoints : end * npoints],
-            coefficients[begin * ncoef : end * ncoef],
-            t,
-            scratch,
-        )
+    _in_turn(points_of_coefficients_into, field, a, t, scratch)
 
 
 @njit(error_model="numpy", nogil=True)
@@ -114,24 +107,30 @@ def analysis_into(a, field, t, scratch):
     Real-linear in `field`; a rule makes its derivative the transposed map, without a tape.
     """
     check_kernel_arrays(field, a, t, scratch)
-    points, coefficients = field.ravel(), a.ravel()
-    ncoef, npoints = _sizes(t)
-    count = len(coefficients) // ncoef
-    for begin in range(0, count, scratch.fields):
-        end = min(begin + scratch.fields, count)
-        coefficients_of_points_into(
-            coefficients[begin * ncoef : end * ncoef],
-            points[begin * npoints : end * npoints],
-            t,
-            scratch,
-        )
+    _in_turn(coefficients_of_points_into, a, field, t, scratch)
 
 
-@njit(error_model="numpy")
-def _sizes(t):
-    """Coefficients and points of one field."""
-    components = len(t.legendre.first)
-    return components * t.legendre.ncoef, components * t.rings.npoints
+def _in_turn(kernel, output, given, t, scratch): ...
+
+
+@overload(_in_turn, jit_options={"error_model": "numpy"})
+def _in_turn_of(kernel, output, given, t, scratch):
+    # One field has no loop around it: in the derivative of a derivative, Enzyme takes what reverse
+    # mode keeps of such a loop inside another for numbers that vary.
+    coefficients = given if isinstance(given.dtype, types.Complex) else output
+    single = coefficients.ndim == (2 if with_spin(t.types[t.fields.index("legendre")]) else 1)
+
+    def one(kernel, output, given, t, scratch):
+        kernel(output.ravel(), given.ravel(), t, scratch)
+
+    def several(kernel, output, given, t, scratch):
+        outputs, inputs = output.ravel(), given.ravel()
+        n, m = outputs.size // len(output), inputs.size // len(given)
+        for begin in range(0, len(output), scratch.fields):
+            end = min(begin + scratch.fields, len(output))
+            kernel(outputs[begin * n : end * n], inputs[begin * m : end * m], t, scratch)
+
+    return one if single else several
 
 
 @njit(error_model="numpy", nogil=True)
@@ -146,7 +145,7 @@ def points_of_coefficients_into(points, a, t, scratch):
     t : Transform or SpinTransform
     scratch : Scratch
     """
-    fields = len(a) // _sizes(t)[0]
+    fields = len(a) // (len(t.legendre.first) * t.legendre.ncoef)
     coef = scratch.coef[: t.legendre.starts[-1] * fields * WIDTH]
     pack_coefficients_into(coef, a, t, fields)
     _, ngroups, ntiles = t.legendre.first.shape
@@ -159,7 +158,7 @@ def points_of_coefficients_into(points, a, t, scratch):
 @njit(error_model="numpy", nogil=True)
 def coefficients_of_points_into(a, points, t, scratch):
     """Analysis of fields one after the other; see `points_of_coefficients_into`."""
-    fields = len(a) // _sizes(t)[0]
+    fields = len(a) // (len(t.legendre.first) * t.legendre.ncoef)
     coef = scratch.coef[: t.legendre.starts[-1] * fields * WIDTH]
     coef[:] = 0.0
     _, ngroups, ntiles = t.legendre.first.shape

@@ -26,7 +26,7 @@ class Transform(RingTransform):
         Of fields; coefficients are complex of the same precision. Sums over degrees are taken in
         float64.
     threads : int, optional
-        How many to use, for the fields of a batch or, from about T450 on, within one field; as
+        How many to use, for the fields of a batch or, from about T180 on, within one field; as
         many as there are cores, if not given. The results do not depend on it, to the bit.
     truncation : {"triangular", "rhomboidal"}
         Triangular, with ``mmax < lmax`` trapezoidal: degrees up to ``lmax``. Rhomboidal: as many

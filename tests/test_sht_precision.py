@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sht.grids import FullGaussian, OctahedralGaussian
-from tests.sht_cases import Case, given_to
+import sht
+from sht.grids import FullClenshaw, FullGaussian, OctahedralGaussian
+from tests.sht_cases import EPS, Case, given_to
 from tests.test_sht_peers import of_ducc0, relative
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,13 +38,38 @@ def test_single_precision(grid, name, lmax):
     assert relative(got, want) <= 1e-6
 
 
+def zonal_sum(theta, c):
+    """Σ λ_l0 c_l in long double: even and odd degrees together, at colatitudes in long double."""
+    x, long = np.cos(theta), np.longdouble
+    before, now = np.zeros_like(x), np.full_like(x, 1 / np.sqrt(4 * np.arccos(long(-1))))
+    total = np.zeros_like(x)
+    for l in range(len(c)):  # noqa: E741
+        total += c[l] * now
+        here, above = (long(n) / np.sqrt(abs(4 * long(n) ** 2 - 1)) for n in (l, l + 1))
+        before, now = now, (x * now - here * before) / above
+    return total
+
+
+@pytest.mark.skipif(float(np.finfo(np.longdouble).eps) > 1e-18, reason="long double is double here")
+def test_rings_next_to_poles_and_equator():
+    """An error that grows as lmax: with cos θ alone, rounded, it is 1.5e-11 at a pole."""
+    lmax, n = 2047, 2049
+    t = sht.Transform(lmax, FullClenshaw(n, 4), mmax=0, threads=1, planning="estimate")
+    c = np.random.default_rng(1).standard_normal(t.ncoef)
+    theta = np.arange(1, n + 1, dtype=np.longdouble) / (n + 1) * np.arccos(np.longdouble(-1))
+    assert np.max(np.abs(t.grid.theta - theta)) <= 4 * EPS
+    want = zonal_sum(theta, c)
+    error = np.abs(t.synthesis(c + 0j)[:, 0] - want) / np.max(np.abs(want))
+    assert np.max(error) <= 4 * EPS * lmax
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("lmax", "spin", "allowed"), [(2047, 0, 1e-12), (2047, 2, 1e-12), (4095, 0, 1e-11)]
 )
 def test_equals_ducc0_at_the_highest_degrees(lmax, spin, allowed):
-    """In the L2 norm on the sphere. Single rings next to a pole are worse, as with ducc0: there the
-    rounding of cos θ is an error of l² eps.
+    """In the L2 norm on the sphere. Single rings next to a pole differ by more, since there ducc0
+    has the error of a rounded cos θ.
     """
     case = Case(FullGaussian(lmax + 1, 2 * lmax + 2), lmax, spin=spin)
     t = case.transform(threads=2)
