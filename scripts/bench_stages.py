@@ -142,6 +142,14 @@ def plot(rows: dict[int, dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def report(machine: str, rows: dict[int, dict[str, Any]], drawing: Path | None) -> None:
+    print(machine)
+    show(rows)
+    sys.stdout.flush()
+    if drawing:
+        plot(rows, drawing)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -149,9 +157,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=9, help="turns of each contender")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write all of it as JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the stages")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="a run that --save wrote, again")
     options = parser.parse_args(arguments)
+    if options.load:
+        old = json.loads(options.load.read_text())
+        report(old["machine"], {int(n): row for n, row in old["results"].items()}, options.plot)
+        return
     about = describe(1, options.rounds, [])
-    print(about["machine"])
     rows: dict[int, dict[str, Any]] = {}
     for lmax in options.sizes:
         calls, steps = contenders(lmax)
@@ -163,12 +175,9 @@ def main(arguments: list[str] | None = None) -> None:
         rates = {name: counted / times[name] for name in ("Legendre", "Legendre, back")}
         rates["peak"] = LOOPS * 6 * BLOCK / 1e3 / times["peak"]
         rows[lmax] = {"times": times, "rates": rates}
-    show(rows)
-    sys.stdout.flush()
+    report(about["machine"], rows, options.plot)
     if options.save:
         options.save.write_text(json.dumps(about | {"results": rows}, indent=1) + "\n")
-    if options.plot:
-        plot(rows, options.plot)
 
 
 if __name__ == "__main__":
