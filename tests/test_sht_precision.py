@@ -82,19 +82,19 @@ def test_equals_ducc0_at_the_highest_degrees(lmax, spin, allowed):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux")
 def test_memory_at_t2047():
     """4 GB for everything, field and coefficients and both adjoints included."""
     code = """
-import resource, sys
 import numpy as np, sht
 
 t = sht.Transform(2047, sht.grids.FullGaussian(2048, 4096), threads=2)
 a = t.analysis(t.synthesis(np.ones(*t.coefficients)))
 t.adjoint_synthesis(t.adjoint_analysis(a))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(peak if sys.platform == "darwin" else 1024 * peak)
+# Not `ru_maxrss`, which starts from what the process that started this one has.
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 """
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 4e9
+    assert 1024 * int(done.stdout) < 4e9
