@@ -160,8 +160,8 @@ def check_kernel_arrays(field, a, t, scratch):
     _require_kernel_types(field, a, t, scratch)
     parts, ngroups, _ = t.legendre.first.shape
     rings = t.rings
-    axes = (1 if parts == 1 else 2) + (1 if rings.width > 0 else 0)
-    several = field.ndim - axes
+    # Coefficients have as many axes as parts, and one more where there are several fields.
+    several = field.ndim - parts - (1 if rings.width > 0 else 0)
     fields = field.shape[0] if several == 1 else 1
     fits = field.size == fields * parts * rings.npoints and field.shape[field.ndim - 1] == (
         rings.width if rings.width > 0 else rings.npoints
@@ -170,11 +170,10 @@ def check_kernel_arrays(field, a, t, scratch):
         fits = fits and 0 <= several <= 1 and field.shape[several] == 2
     if not (0 <= several <= 1 and fits):
         raise ValueError(_WRONG_FIELD)
-    fits = a.size == fields * parts * t.legendre.ncoef
     if (
-        a.ndim - (1 if parts == 1 else 2) != several
-        or not fits
-        or a.shape[0] != (fields if several == 1 else (2 if parts == 2 else a.size))
+        a.ndim - parts != several
+        or a.size != fields * parts * t.legendre.ncoef
+        or (several == 1 and a.shape[0] != fields)
         or (parts == 2 and a.shape[several] != 2)
     ):
         raise ValueError(_WRONG_COEFFICIENTS)

@@ -73,10 +73,7 @@ def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
             _WHOLE[name](mine, results[some].reshape(-1), batch[some].reshape(-1))
         t.give_back(mine)
 
-    if workers == 1:
-        share(0)
-    else:
-        in_threads(share, workers)
+    in_threads(share, workers)
 
 
 class LinearMap:
@@ -113,7 +110,7 @@ class LinearMap:
 class Worker:
     """What one thread needs for the maps of one Transform; `fields` are transformed at once."""
 
-    def __init__(self, t: Any, fields: int = 1) -> None:
+    def __init__(self, t: Any, fields: int) -> None:
         self.fields = fields
         scratch = t.scratch(fields)
         self.synthesis = LinearMap(points_of_coefficients_into, t, scratch)
