@@ -1,0 +1,10 @@
+"""NumPy functions that our target compiles differently from Numba, so that they differentiate.
+
+Each module below registers implementations with ``@overload(np.function, target=TARGET_NAME)``:
+Numba prefers them to its own where it compiles for Enzyme, and nowhere else. What they compute is
+what Numba computes.
+"""
+
+from __future__ import annotations
+
+MODULES = ()
