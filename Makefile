@@ -39,6 +39,7 @@ bench: setup ## time maps, stages and gradients beside the peers that are instal
 	$(PY) scripts/bench_gradient.py
 	$(PY) scripts/bench_stages.py
 	$(PY) scripts/bench_differentiable.py
+	$(PY) scripts/bench_objectives.py
 
 lint: install ## check style and format
 	@echo "== lint =="

@@ -15,10 +15,18 @@ from ._errors import EnzymeNotFoundError as EnzymeNotFoundError
 from ._errors import EnzymeVersionError as EnzymeVersionError
 from ._errors import NoDerivativeError as NoDerivativeError
 from ._errors import ToolchainError as ToolchainError
+from ._errors import UnsupportedResultError as UnsupportedResultError
 from ._errors import UnsupportedTypeError as UnsupportedTypeError
+from ._gradient import Gradient as Gradient
+from ._gradient import grad as grad
+from ._gradient import value_and_grad as value_and_grad
 from ._hvp import hvp as hvp
-from ._transforms import Gradient as Gradient
-from ._transforms import grad as grad
-from ._transforms import jvp as jvp
-from ._transforms import value_and_grad as value_and_grad
-from ._transforms import vjp as vjp
+from ._jacobians import Jacobian as Jacobian
+from ._jacobians import hessian as hessian
+from ._jacobians import jacfwd as jacfwd
+from ._jacobians import jacrev as jacrev
+from ._jit_products import provide as _provide
+from ._products import jvp as jvp
+from ._products import vjp as vjp
+
+_provide(jvp, hvp)

@@ -1,4 +1,4 @@
-"""`python -m llvm`: what is installed, and the commands that install Enzyme."""
+"""`python -m llvm`: what is installed, the commands that install Enzyme, and the report."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ from ._enzyme import find_enzyme, llvmlite_version
 from ._errors import AutodiffError
 from ._folders import CacheFolderError, cache_dir
 from ._install import install_enzyme
+from ._report_command import add_command, run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, or 1 where there is no usable Enzyme."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    for_enzyme = [word for word in rest if word.startswith("--enzyme-")]
+    if unknown := [word for word in rest if word not in for_enzyme or options.command != "report"]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         match options.command:
             case "install-enzyme":
@@ -29,8 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 build_enzyme(_say)
             case "clear-cache":
                 _say(f"Removed {_clear_compiled()} compiled results.")
+            case "report":
+                return run_command(options, for_enzyme)
             case _:
-                return _report()
+                return _status()
     except (AutodiffError, CacheFolderError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -55,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "build-enzyme", help="build Enzyme's LLVM plugin from source (`make enzyme`)"
     )
+    add_command(commands)
     commands.add_parser("clear-cache", help="remove the compiled results, and nothing else")
     return parser
 
@@ -72,7 +80,7 @@ def _found() -> bool:
     return True
 
 
-def _report() -> int:
+def _status() -> int:
     _say(f"Python    {platform.python_version()} ({sys.platform} {platform.machine()})")
     for name in ("enzyme-sht", "numba", "llvmlite", "numpy", "pyfftw"):
         _say(f"{name:9} {_version(name)}")

@@ -24,8 +24,8 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from ._differentiate import ENTRY
+from ._parallel_runtime import KEY, RUNTIME
 
-_KEY = "enzyme_sht_arena"
 _KEPT = "enzyme_sht_kept_blocks"
 _SLOTS = 16
 _LARGE, _TOO_LARGE = 1 << 16, 1 << 26  # bytes; smaller ones malloc keeps itself
@@ -40,12 +40,14 @@ _NAMES = re.compile(rf"@({'|'.join(_OURS)})\b")
 
 def with_arena(ir: str) -> str:
     """A module whose entry gives back all that was allocated in it."""
-    if not _NAMES.search(ir):
+    if not _NAMES.search(ir) and "@parallel_" not in ir:
         return ir
     ir = _NAMES.sub(lambda found: f"@{_OURS[found[1]]}", ir)
     ir = re.sub(rf"^(define [^\n]*)@{ENTRY}\(", r"\1@arena_entry(", ir, flags=re.M)
     module = llvm.parse_assembly(ir)
     module.link_in(llvm.parse_assembly(_RUNTIME))
+    if "@parallel_" in ir:
+        module.link_in(llvm.parse_assembly(RUNTIME))
     return str(module)
 
 
@@ -57,7 +59,7 @@ def provide_key() -> None:
     if process.pthread_key_create(ctypes.byref(key), None) != 0:
         raise MemoryError("no key left for the memory of compiled derivatives")
     _kept.append(key)
-    llvm.add_symbol(_KEY, ctypes.addressof(key))
+    llvm.add_symbol(KEY, ctypes.addressof(key))
     slots = (ctypes.c_void_p * _SLOTS)()
     _kept.append(slots)
     llvm.add_symbol(_KEPT, ctypes.addressof(slots))
@@ -66,7 +68,7 @@ def provide_key() -> None:
 _kept: list[Any] = []
 
 _RUNTIME = f"""
-@{_KEY} = external global i64
+@{KEY} = external global i64
 @{_KEPT} = external global [{_SLOTS} x ptr]
 declare i64 @arena_entry(ptr)
 declare ptr @malloc(i64)
@@ -78,7 +80,9 @@ declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1)
 
 define i64 @{ENTRY}(ptr %slots) {{
-  %ring = alloca [2 x ptr]
+  %ring = alloca [3 x i64]
+  %part = getelementptr i64, ptr %ring, i64 2
+  store i64 -1, ptr %part
   %outer = call ptr @arena_begin(ptr %ring)
   %result = call i64 @arena_entry(ptr %slots)
   call void @arena_end(ptr %ring, ptr %outer)
@@ -89,7 +93,7 @@ define ptr @arena_begin(ptr %ring) noinline {{
   %previous = getelementptr ptr, ptr %ring, i64 1
   store ptr %ring, ptr %ring
   store ptr %ring, ptr %previous
-  %key = load i64, ptr @{_KEY}
+  %key = load i64, ptr @{KEY}
   %outer = call ptr @pthread_getspecific(i64 %key)
   %status = call i32 @pthread_setspecific(i64 %key, ptr %ring)
   ret ptr %outer
@@ -103,11 +107,78 @@ check:
   br i1 %done, label %end, label %more
 more:
   %block = getelementptr i8, ptr %header, i64 32
+  %length = getelementptr i64, ptr %header, i64 3
+  %size = load i64, ptr %length
+  %holds_rings = icmp slt i64 %size, 0
+  br i1 %holds_rings, label %rings, label %plain
+rings:
+  call void @arena_free_rings(ptr %block)
+  br label %check
+plain:
   call void @arena_release(ptr %block)
   br label %check
 end:
-  %key = load i64, ptr @{_KEY}
+  %key = load i64, ptr @{KEY}
   %status = call i32 @pthread_setspecific(i64 %key, ptr %outer)
+  ret void
+}}
+
+; Rings for the parts of a parallel loop, in a block whose size is marked: what they hold goes
+; with it.
+define ptr @arena_rings(i64 %n) noinline {{
+  %bytes = mul i64 %n, 24
+  %size = add i64 %bytes, 8
+  %block = call ptr @arena_allocate(i64 %size)
+  store i64 %n, ptr %block
+  br label %loop
+loop:
+  %k = phi i64 [0, %0], [%after, %loop]
+  %ring = call ptr @arena_ring(ptr %block, i64 %k)
+  %previous = getelementptr ptr, ptr %ring, i64 1
+  store ptr %ring, ptr %ring
+  store ptr %ring, ptr %previous
+  %after = add i64 %k, 1
+  %more = icmp slt i64 %after, %n
+  br i1 %more, label %loop, label %end
+end:
+  %length = getelementptr i64, ptr %block, i64 -1
+  %marked = or i64 %size, -9223372036854775808
+  store i64 %marked, ptr %length
+  ret ptr %block
+}}
+
+define ptr @arena_ring(ptr %block, i64 %k) {{
+  %offset = mul i64 %k, 24
+  %behind = add i64 %offset, 8
+  %ring = getelementptr i8, ptr %block, i64 %behind
+  ret ptr %ring
+}}
+
+define void @arena_free_rings(ptr %block) noinline {{
+  %n = load i64, ptr %block
+  br label %each
+each:
+  %k = phi i64 [0, %0], [%after, %empty]
+  %ring = call ptr @arena_ring(ptr %block, i64 %k)
+  br label %check
+check:
+  %header = load volatile ptr, ptr %ring
+  %done = icmp eq ptr %header, %ring
+  br i1 %done, label %empty, label %release
+release:
+  %inner = getelementptr i8, ptr %header, i64 32
+  call void @arena_release(ptr %inner)
+  br label %check
+empty:
+  %after = add i64 %k, 1
+  %more = icmp slt i64 %after, %n
+  br i1 %more, label %each, label %end
+end:
+  %length = getelementptr i64, ptr %block, i64 -1
+  %marked = load i64, ptr %length
+  %size = and i64 %marked, 9223372036854775807
+  store i64 %size, ptr %length
+  call void @arena_release(ptr %block)
   ret void
 }}
 
@@ -124,7 +195,7 @@ define ptr @arena_link(ptr %raw, i64 %size) noinline {{
   %length = getelementptr i64, ptr %header, i64 3
   store ptr %raw, ptr %place
   store i64 %size, ptr %length
-  %key = load i64, ptr @{_KEY}
+  %key = load i64, ptr @{KEY}
   %mine = call ptr @pthread_getspecific(i64 %key)
   ; A thread that the function started itself has none: such a block is a ring of its own.
   store ptr %header, ptr %header

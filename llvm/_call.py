@@ -13,7 +13,8 @@ from ._flat import flatten, rebuild
 from ._marshal import Span, copy_like, first_overlap, zeros_like
 from ._program import Program
 
-_STATUS_OK = (0, -2)  # -2: the function returned None
+_RETURNED_NONE = -2
+_STATUS_OK = (0, _RETURNED_NONE)
 _LOW = 0xFFFFFFFF
 
 
@@ -54,7 +55,8 @@ def call(
     Raises
     ------
     ValueError
-        Two arrays share memory and one of them is written.
+        Two arrays share memory and one of them is written; the function returned None instead of a
+        number.
     Exception
         Whatever the function itself raises.
     """
@@ -79,7 +81,8 @@ def call(
     result = program.loaded.entry(block)
     status = result & _LOW
     status -= (1 << 32) if status >= 1 << 31 else 0
-    if status in _STATUS_OK and not result >> 32:
+    none = status == _RETURNED_NONE and program.returns_value
+    if status in _STATUS_OK and not result >> 32 and not none:
         spare.update((k, shadows[k]) for k in hidden)
         program.spares.append(spare)
         return frame.read(block, shadows)
@@ -90,6 +93,11 @@ def call(
         given = iter(before)
         _raise_again(function, [rebuild(argument, given) for argument in arguments])
     name = function.py_func.__qualname__
+    if none:
+        raise ValueError(
+            f"`{name}` returned None for these arguments: there is no derivative of that. Got a "
+            f"function that returns a number or None. Give it a number to return in each case."
+        )
     raise AutodiffError(
         f"A rule used by `{name}` failed: one of its functions raised, an array that a linear "
         f"rule takes for a constant varies, or what a recomputed function has read was overwritten "

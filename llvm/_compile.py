@@ -13,6 +13,7 @@ from ._arena import provide_key
 from ._differentiate import ENTRY
 from ._errors import NoDerivativeError
 from ._optimise import Optimised
+from ._parallel_runtime import provide_threads
 from ._target_machine import target_machine
 
 
@@ -55,9 +56,12 @@ class Loaded:
     ----------
     entry : ctypes function
         ``entry(slots: bytes) -> int``. Releases the GIL, and may be called from many threads.
+    address : int
+        Where it is, for compiled code.
     """
 
     entry: Any
+    address: int
     engine: Any
 
 
@@ -85,12 +89,16 @@ def load(code: ObjectCode, *, function: str) -> Loaded:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code.code))
     engine.finalize_object()
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p)
-    return Loaded(prototype(engine.get_function_address(ENTRY)), engine)
+    address = engine.get_function_address(ENTRY)
+    return Loaded(prototype(address), address, engine)
 
 
 def _is_known(symbol: str) -> bool:
     if llvm.address_of_symbol(symbol) is not None:
         return True
+    if symbol in ("numba_parallel_for", "get_num_threads"):
+        provide_threads()
+        return llvm.address_of_symbol(symbol) is not None
     if not re.match(r"numba_|NRT_|Py|_Py|\.numba", symbol):
         return False
     # Numba's helpers are announced to LLVM when its CPU target is first used, which costs most of a

@@ -15,6 +15,7 @@ _NO_DERIVATIVE = re.compile(
 _IN_FUNCTION = re.compile(r"in function (\S+)")
 _ERROR_IN = re.compile(r"error: [^\n]*in function (\S+)")  # there may be warnings before it
 _IN_RULE = re.compile(rf"{PREFIX}(\w+)_[0-9a-f]{{12}}_(augmented|reverse)")
+_CRASH = re.compile(r"UNREACHABLE|Assertion|Stack dump")
 _REASON = re.compile(r"error: .*?Enzyme: (.*)")
 # What comes after the first of these in a message is a dump of LLVM values.
 _DUMP = re.compile(r"\s*(?:%[\w.\"]|<analysis>|\bphi\b|at context|[{;]).*", re.DOTALL)
@@ -38,6 +39,11 @@ _WRITTEN_AS = {
 }
 # Enzyme dies of these, instead of saying so.
 _DEADLY = ("lgamma", "numba_lgamma")
+
+
+def has_crashed(error: ToolchainError) -> bool:
+    """Whether Enzyme has died of a function, instead of saying what is the matter with it."""
+    return "error:" not in error.stderr and bool(_CRASH.search(error.stderr))
 
 
 def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffError:
@@ -80,7 +86,7 @@ def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffE
             symbol=symbol,
         )
     reason = _REASON.search(text)
-    if reason is None and not re.search(r"UNREACHABLE|Assertion|Stack dump", text):
+    if reason is None and not _CRASH.search(text):
         # Not about the function: the program is missing, or took too long.
         error.function, error.stage = name, "differentiate"
         return error

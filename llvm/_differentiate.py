@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-from ._diagnostics import translate
+import llvmlite.binding as llvm
+
+from ._diagnostics import has_crashed, translate
 from ._effects import HINT
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
 from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
 from ._prepare import Prepared
 from ._rule_calls import PREFIX, always_shadowed, integers_marked, revealed
+from ._target_machine import run_pipeline, target_machine
 
 ENTRY = "entry"
 ERRORS = "rule_errors"
 _DUP, _CONST = "enzyme_dup", "enzyme_const"
-_RUNTIME_ACTIVITY = "enzyme_runtime_activity"
+_RUNTIME_ACTIVITY, _WIDTH = "enzyme_runtime_activity", "enzyme_width"
 
 # Exceptions inside rules. Linked in after Enzyme, which takes the function for inactive.
 ERROR_COUNTER = f"""
@@ -47,6 +51,16 @@ class Mode(enum.Enum):
         return {Mode.PRIMAL: 0, Mode.FORWARD_OVER_REVERSE: 3}.get(self, 1)
 
 
+DEFAULT_FLAGS = (
+    # Without it derivative operations are `fast`: NaN may then give any number at all.
+    "--enzyme-fast-math=0",
+    "--disable-loop-idiom-all",
+    # With it the shadow of what is allocated in a loop is not cleared where only a rule, or a
+    # copy that happens on a branch, uses it: gradients then hold what the memory held before.
+    "--enzyme-rematerialize=0",
+)
+
+
 @dataclass(frozen=True)
 class Request:
     """What to differentiate.
@@ -61,28 +75,41 @@ class Request:
         to constant memory can mix.
     flags : tuple of str
         ``--enzyme-*`` options.
+    width : int
+        How many tangents, or cotangents, at once: vector mode.
+    passes_before : str
+        `Options.passes_before`.
+    noalias : bool
+        Whether Enzyme is told that no pointer leads to what another leads to.
     """
 
     mode: Mode
     varying: tuple[bool, ...]
     runtime_activity: bool = False
-    flags: tuple[str, ...] = (
-        # Without it derivative operations are `fast`: NaN may then give any number at all.
-        "--enzyme-fast-math=0",
-        "--disable-loop-idiom-all",
-        # With it the shadow of what is allocated in a loop is not cleared where only a rule, or a
-        # copy that happens on a branch, uses it: gradients then hold what the memory held before.
-        "--enzyme-rematerialize=0",
-    )
+    flags: tuple[str, ...] = DEFAULT_FLAGS
+    width: int = 1
+    passes_before: str = ""
+    noalias: bool = True
+
+    @property
+    def shadows(self) -> int:
+        """How many shadows what varies has."""
+        return self.mode.shadows * self.width
 
 
 @dataclass(frozen=True)
 class Differentiated:
-    """The module after Enzyme. ``i64 @entry(ptr slots)`` computes value and derivative."""
+    """The module after Enzyme. ``i64 @entry(ptr slots)`` computes value and derivative.
+
+    `said` is what Enzyme said on the way, which depends on the flags, and `seconds` how long it
+    took.
+    """
 
     prepared: Prepared
     request: Request
     ir: str
+    said: str = field(default="", repr=False, compare=False)
+    seconds: float = field(default=0.0, compare=False)
 
 
 def differentiate(prepared: Prepared, request: Request) -> Differentiated:
@@ -96,7 +123,11 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
         Enzyme cannot differentiate the function for another reason.
     """
     if request.mode is Mode.PRIMAL:
-        ir = HINT.sub("", prepared.ir) + _function_itself(prepared) + _entry(prepared, request)
+        ir = (
+            HINT.sub("", prepared.ir)
+            + _function_itself(prepared, request)
+            + _entry(prepared, request)
+        )
         return Differentiated(prepared, request, ir)
     seen = prepared.ir
     if request.mode is Mode.FORWARD:
@@ -105,13 +136,38 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
         seen = integers_marked(seen)
     if request.runtime_activity:
         _refuse_recursion(prepared)
-    seen = inlined(seen)
-    module = seen + _derivative(prepared, request) + _entry(prepared, request)
-    try:
-        result = find_enzyme().run(module, request.flags)
-    except ToolchainError as error:
-        raise translate(error, prepared, request.mode.value) from error
-    return Differentiated(prepared, request, revealed(result))
+    rest = _derivative(prepared, request) + _entry(prepared, request)
+    enzyme = find_enzyme()
+    failures: list[ToolchainError] = []
+    for module in _forms(seen, rest, request):
+        try:
+            started = time.perf_counter()
+            result, said = enzyme.run_and_listen(module, request.flags)
+            seconds = time.perf_counter() - started
+            return Differentiated(prepared, request, revealed(result), said, seconds)
+        except ToolchainError as error:
+            failures.append(error)
+            if not has_crashed(error):
+                break
+    raise translate(failures[0], prepared, request.mode.value) from failures[0]
+
+
+def _forms(seen: str, rest: str, request: Request) -> Iterator[str]:
+    """The module as Enzyme gets it; then in other forms, in case that it dies of that one.
+
+    LLVM's scalar evolution, which Enzyme asks about pairs of loops, has an assertion that fails for
+    some of them, "No dominance between recurrences". Remove the other forms when it does not.
+    """
+    module = inlined(seen) + rest
+    yield _after(module, request.passes_before) if request.passes_before else module
+    if not request.runtime_activity:
+        yield seen + rest
+    yield _after(module, "O1")
+
+
+def _after(module: str, passes: str) -> str:
+    parsed = llvm.parse_assembly(module)
+    return str(run_pipeline(parsed, target_machine(), passes, vectorise=False))
 
 
 def _refuse_recursion(prepared: Prepared) -> None:
@@ -162,7 +218,7 @@ def _derivative(prepared: Prepared, request: Request) -> str:
         of_primal.append(("ptr", True))
     for leaf, varies in zip(prepared.lowered.leaves, request.varying, strict=True):
         of_primal.append(("ptr" if leaf.is_pointer else "i64", varies))
-    markers = [_DUP, _CONST]
+    markers = [_DUP, _CONST] + [_WIDTH] * (request.width > 1)
     if request.runtime_activity:
         markers.append(_RUNTIME_ACTIVITY)
     # The module may know them already, from rules that call Enzyme themselves.
@@ -174,8 +230,11 @@ def _derivative(prepared: Prepared, request: Request) -> str:
         of_gradient = _with_shadows(of_primal)
         lines += _call_of_enzyme("derivative", Mode.FORWARD, "gradient", of_gradient, markers)
     else:
-        lines += _call_of_enzyme("derivative", request.mode, PRIMAL, of_primal, markers)
-    return "\n".join([*lines, ""])
+        lines += _call_of_enzyme(
+            "derivative", request.mode, PRIMAL, of_primal, markers, request.width
+        )
+    text = "\n".join([*lines, ""])
+    return text if request.noalias else text.replace(" noalias ", " ")
 
 
 def _with_shadows(parameters: Sequence[Parameter]) -> list[Parameter]:
@@ -183,18 +242,27 @@ def _with_shadows(parameters: Sequence[Parameter]) -> list[Parameter]:
 
 
 def _call_of_enzyme(
-    name: str, mode: Mode, callee: str, parameters: Sequence[Parameter], markers: Sequence[str]
+    name: str,
+    mode: Mode,
+    callee: str,
+    parameters: Sequence[Parameter],
+    markers: Sequence[str],
+    width: int = 1,
 ) -> list[str]:
-    """A function of the parameters, each followed by its shadow if it varies."""
+    """A function of the parameters, each followed by its shadows if it varies."""
     declared: list[str] = []
     arguments = [f"ptr @{callee}"]
+    if width > 1:
+        arguments.append(f"i32 %{_WIDTH}, i64 {width}")
     if _RUNTIME_ACTIVITY in markers:
         arguments.append(f"i32 %{_RUNTIME_ACTIVITY}")
     for i, (kind, varies) in enumerate(parameters):
         declared.append(f"{kind} noalias %p{i}" if kind == "ptr" else f"{kind} %p{i}")
         if varies:
-            declared.append(f"{kind} noalias %s{i}")
-            arguments.append(f"i32 %{_DUP}, {kind} %p{i}, {kind} %s{i}")
+            shadows = [f"%s{i}.{k}" for k in range(width)]
+            declared += [f"{kind} noalias {shadow}" for shadow in shadows]
+            arguments.append(f"i32 %{_DUP}, {kind} %p{i}")
+            arguments += [f"{kind} {shadow}" for shadow in shadows]
         else:
             arguments.append(f"i32 %{_CONST}, {kind} %p{i}")
     enzyme = f"__enzyme_{'autodiff' if mode is Mode.REVERSE else 'fwddiff'}_{name}"
@@ -208,7 +276,7 @@ def _call_of_enzyme(
     ]
 
 
-def _function_itself(prepared: Prepared) -> str:
+def _function_itself(prepared: Prepared, request: Request) -> str:
     """As `_derivative`, with nothing to derive."""
     parameters, arguments = ["ptr noalias %status"], ["ptr %status"]
     if prepared.lowered.returns_value:
@@ -217,10 +285,11 @@ def _function_itself(prepared: Prepared) -> str:
     for i, leaf in enumerate(prepared.lowered.leaves):
         parameters.append(f"ptr noalias %a{i}" if leaf.is_pointer else f"i64 %a{i}")
         arguments.append(f"ptr %a{i}" if leaf.is_pointer else f"i64 %a{i}")
-    return (
+    text = (
         f"\ndefine void @derivative({', '.join(parameters)}) {{\n"
         f"  call void @{PRIMAL}({', '.join(arguments)})\n  ret void\n}}\n"
     )
+    return text if request.noalias else text.replace(" noalias ", " ")
 
 
 def _entry(prepared: Prepared, request: Request) -> str:
@@ -245,7 +314,7 @@ def _entry(prepared: Prepared, request: Request) -> str:
         arguments.append(f"ptr %{name}")
         position += words
 
-    shadows = request.mode.shadows
+    shadows = request.shadows
     if prepared.lowered.returns_value:
         for k in range(1 + shadows):
             place(f"value{k}", 1)

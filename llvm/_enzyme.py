@@ -13,7 +13,7 @@ import llvmlite.binding
 
 from ._errors import AutodiffError, EnzymeNotFoundError, EnzymeVersionError, ToolchainError
 from ._folders import cache_dir
-from ._process import run_tool
+from ._process import run_and_listen
 from ._toolfiles import HOMEBREW, file_facts, find_opt, installed_release
 
 # What the driver does, for the plugin: O2 before Enzyme and O2 around it, neither of them
@@ -90,15 +90,19 @@ class Enzyme:
         Nothing touches the disk: the module goes in and out through pipes. Two runs on the same
         module need not give the same text, since Enzyme orders some work by address.
         """
+        return self.run_and_listen(ir, flags, timeout)[0]
+
+    def run_and_listen(
+        self, ir: str, flags: Sequence[str] = (), timeout: float = 300.0
+    ) -> tuple[str, str]:
+        """As `run`; and what Enzyme said on the way, which depends on the flags."""
         if self.kind == "driver":
             if _TRIGGER not in ir:
                 ir = f"{ir}\ndeclare void @{_TRIGGER}(...)\n"
             # With `-o -` it prints the IR and stops. Told to write a file it goes on to machine
             # code, which costs time and dies on what the host cannot select, GPU code for one.
             command = [self.path, "--tool=llc", "-", "-o", "-", *flags]
-            result = run_tool(
-                command, what="The Enzyme driver", timeout=timeout, stdin=ir, memory=_MEMORY
-            )
+            what = "The Enzyme driver"
         else:
             if self.opt is None:
                 raise ToolchainError(f"The plugin `{self.path}` needs an `opt`. Got none.")
@@ -111,11 +115,10 @@ class Enzyme:
                 *flags,
                 *("-S", "-", "-o", "-"),
             ]
-            result = run_tool(
-                command, what="opt with Enzyme", timeout=timeout, stdin=ir, memory=_MEMORY
-            )
+            what = "opt with Enzyme"
+        result, said = run_and_listen(command, what=what, timeout=timeout, stdin=ir, memory=_MEMORY)
         _check_done(result)
-        return result
+        return result, said
 
 
 def find_enzyme() -> Enzyme:

@@ -58,6 +58,10 @@ class UnsupportedTypeError(AutodiffError, NotImplementedError):
     """An argument or a result has a type that a compiled gradient cannot take."""
 
 
+class UnsupportedResultError(UnsupportedTypeError):
+    """The function returns something else than a real number, where one is needed."""
+
+
 class NoDerivativeError(AutodiffError):
     """Enzyme has no derivative for something that the function calls or does."""
 

@@ -28,7 +28,8 @@ from numba.core.registry import CPUDispatcher
 
 from enzyme_rules import Rule, find_rule, symbol_rules
 
-from ._target_machine import target_description
+from ._options import DEFAULT
+from ._target_machine import target_description, tool_for
 
 # What Numba implements itself: their version tells what they do.
 _KNOWN_PACKAGES = {"builtins", "cmath", "math", "numba", "numpy", "operator"}
@@ -56,7 +57,10 @@ def fingerprint(function: Any, question: Any, enzyme_version: str) -> str | None
     walk = _Walk()
     try:
         walk.visit(function)
-        walk.add(repr((question.mode, question.varying, question.skip_primal)))
+        walk.add(repr((question.mode, question.varying, question.skip_primal, question.width)))
+        if question.options != DEFAULT:  # what is usual is not in the key, nor in older ones
+            options = question.options
+            walk.add(repr(options), tool_for(options.passes_before), tool_for(options.passes_after))
         for ty in question.argument_types:
             walk.visit(ty)
         for rule in symbol_rules():

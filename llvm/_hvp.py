@@ -8,8 +8,9 @@ from typing import Any
 from ._arguments import name_of
 from ._call import call
 from ._differentiate import Mode
+from ._products import with_tangents
 from ._program import program_for
-from ._transforms import gradients, shadows_like, with_copies, with_tangents
+from ._shadows import in_form_of, shadows_like, with_copies
 
 
 def hvp(function: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -74,22 +75,46 @@ def hvp(function: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple
             f"`{name}` differentiates by the arguments that have a tangent. Got None for each. "
             f"Pass a vector for one of them."
         )
-    program = program_for(name, function, Mode.FORWARD_OVER_REVERSE, arguments, varying)
-    if not program.returns_value:
-        raise TypeError(
-            f"`{name}` needs a function that returns a real number. Got "
-            f"`{function.py_func.__qualname__}`, which returns nothing."
-        )
-    shadows: list[Any] = []
+    second = SecondDerivative(name, function, arguments, varying)
+    program = second.program
+    flat: list[Any] = []
     for i, (argument, tangent) in enumerate(zip(arguments, tangents, strict=True)):
         what = f"the tangent of `{name_of(function, i)}`"
-        items = program.frame.items[program.starts[i] : program.starts[i + 1]]
-        for own in shadows_like(what, items, argument, tangent):
-            shadows += own, None, None
-    if program.writes_varying:
-        arguments = with_copies(program, arguments, varying)
-    call(program, function, arguments, shadows)
+        flat += shadows_like(what, program.frame.items[len(flat) :], argument, tangent)
     chosen = [i for i, varies in enumerate(varying) if varies]
-    gradient = gradients(program, arguments, shadows[1::3], chosen)
-    product = gradients(program, arguments, shadows[2::3], chosen)
+    first, tangent = second(flat)
+    gradient = in_form_of(program, arguments, first, chosen)
+    product = in_form_of(program, arguments, tangent, chosen)
     return (gradient[0], product[0]) if len(chosen) == 1 else (gradient, product)
+
+
+class SecondDerivative:
+    """The gradient at a point and its tangents, compiled.
+
+    Parameters
+    ----------
+    name, function, arguments, varying
+        As for `program_for`.
+    """
+
+    def __init__(
+        self, name: str, function: Any, arguments: tuple[Any, ...], varying: tuple[bool, ...]
+    ) -> None:
+        self.program = program_for(name, function, Mode.FORWARD_OVER_REVERSE, arguments, varying)
+        self._function, self._arguments, self._varying = function, arguments, varying
+        if not self.program.returns_value:
+            raise TypeError(
+                f"`{name}` needs a function that returns a real number. Got "
+                f"`{function.py_func.__qualname__}`, which returns nothing."
+            )
+
+    def __call__(self, tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """The gradient and its tangent, for each item, along a tangent of each item."""
+        shadows: list[Any] = []
+        for tangent in tangents:
+            shadows += tangent, None, None
+        arguments = self._arguments
+        if self.program.writes_varying:
+            arguments = with_copies(self.program, arguments, self._varying)
+        call(self.program, self._function, arguments, shadows)
+        return shadows[1::3], shadows[2::3]

@@ -14,7 +14,7 @@ from numba.core import compiler_lock, errors, types
 
 from ._abi import I64, POINTER, Leaf, leaves, pack
 from ._arguments import signature_of
-from ._errors import AutodiffError, UnsupportedTypeError
+from ._errors import AutodiffError, UnsupportedResultError
 from ._rule_calls import HIDDEN
 from ._target import dispatcher_for, libraries
 
@@ -54,14 +54,21 @@ class Lowered:
 
 
 @compiler_lock.global_compiler_lock
-def lower(function: Any, argument_types: Sequence[types.Type]) -> Lowered:
+def lower(function: Any, argument_types: Sequence[types.Type], *, noalias: bool = True) -> Lowered:
     """Lower an ``@njit`` function and all that it calls, before any optimisation.
+
+    Parameters
+    ----------
+    function : njit function
+    argument_types : sequence of numba types
+    noalias : bool
+        Whether to say that no argument's memory overlaps another's.
 
     Raises
     ------
     AutodiffError
         Numba cannot compile the function for these types.
-    UnsupportedTypeError
+    UnsupportedTypeError, UnsupportedResultError
         An argument or the result has a type that cannot be differentiated.
     """
     name = function.py_func.__qualname__
@@ -69,16 +76,20 @@ def lower(function: Any, argument_types: Sequence[types.Type]) -> Lowered:
     flat = tuple(leaf for ty in argument_types for leaf in leaves(ty))
     compiled = compile_raw(function, argument_types)
     return_type = compiled.signature.return_type
+    if isinstance(return_type, types.Optional):
+        return_type = return_type.type
     if isinstance(return_type, types.Omitted | types.NoneType):
         return_type = types.none
     elif not isinstance(return_type, types.Float):
-        raise UnsupportedTypeError(
+        raise UnsupportedResultError(
             f"`{name}` must return a real floating-point number, or nothing and write its results "
-            f"into its arguments. Got a `{return_type}`. Write it into an array argument.",
+            f"into its arguments. Got a `{return_type}`. For arrays, complex numbers and tuples "
+            f"there are `vjp`, `jvp`, `jacrev` and `jacfwd`, and for a number with something else "
+            f"`has_aux=True`.",
             stage="lower",
             function=name,
         )
-    entry = flat_function(compiled, PRIMAL, argument_types, keep_value=True)
+    entry = flat_function(compiled, PRIMAL, argument_types, keep_value=True, noalias=noalias)
     return Lowered(name, argument_types, return_type, flat, link([compiled], [entry]))
 
 
@@ -118,6 +129,7 @@ def flat_function(
     *,
     keep_value: bool,
     seen_by_enzyme: bool = True,
+    noalias: bool = True,
 ) -> Any:
     """A module that defines `symbol` as a call of a Numba function with flat parameters.
 
@@ -132,17 +144,20 @@ def flat_function(
         False: ``void symbol(leaves…)``; an exception calls ``@count_rule_error``.
     seen_by_enzyme : bool
         Whether to state the types of memory for Enzyme, in calls that it alone understands.
+    noalias : bool
+        Whether no pointer leads to what another leads to.
     """
     context = compiled.target_context
     module = context.create_module(f"entry of {symbol}")
     all_leaves = [leaf for ty in argument_types for leaf in leaves(ty)]
     types_ = [leaf.llvm_type for leaf in all_leaves]
     return_type = compiled.signature.return_type
-    has_value = isinstance(return_type, types.Float)
+    # Of an Optional, the status says whether there is a value.
+    has_value = isinstance(getattr(return_type, "type", return_type), types.Float)
     extra = [POINTER] * (1 + has_value) if keep_value else []
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), extra + types_), symbol)
     for argument in function.args:
-        if isinstance(argument.type, ir.PointerType):
+        if noalias and isinstance(argument.type, ir.PointerType):
             argument.add_attribute("noalias")
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     flat = function.args[len(extra) :]
@@ -199,7 +214,8 @@ def link(compiled: Sequence[Any], modules: Sequence[Any]) -> str:
     for result in compiled:
         result.library._ensure_finalized()
         linked.link_in(result.library._final_module.clone())
-    return _LONG_NAME.sub(_shortened, _link_recursive_calls(linked))
+    text = _LONG_NAME.sub(_shortened, _link_recursive_calls(linked))
+    return _TYPE_HINT.sub(_everywhere, text)
 
 
 def private(text: str, keep: Collection[str]) -> str:
@@ -210,6 +226,17 @@ def private(text: str, keep: Collection[str]) -> str:
         if not (function.is_declaration or name in keep or name.endswith(HIDDEN)):
             function.linkage = "internal"
     return str(module)
+
+
+# What `state_memory_types` says holds for the first item. As an attribute, which llvmlite cannot
+# write, it can be said of all: Enzyme then knows what it loads at an index it cannot follow.
+_TYPE_HINT = re.compile(r"call void @__enzyme_(double|float|integer)\(ptr (?!\")")
+_TYPES = {"double": "Float@double", "float": "Float@float", "integer": "Integer"}
+
+
+def _everywhere(found: re.Match[str]) -> str:
+    kind = "{[-1]:Pointer, [-1,-1]:" + _TYPES[found[1]] + "}"
+    return f'{found[0]}"enzyme_type"="{kind}" '
 
 
 # LLVM refuses names of values beyond 1,024 characters, and names blocks after the function that was

@@ -37,12 +37,21 @@ class Frame:
         32 or 64 for a function that returns a number, 0 for one that does not.
     shadows : int
         How many an item has that varies: see `Mode`.
+
+    Attributes
+    ----------
+    words : int
+        Of the block.
+    seeded : int
+        Which word holds the derivative that goes in for the returned number.
     """
 
     def __init__(self, items: Sequence[Item], returned_bits: int, shadows: int) -> None:
         self.items = tuple(items)
         self.returns_value = returned_bits > 0
         self.shadows = shadows
+        # The cotangent is the only shadow of the returned number, or lies between two tangents.
+        self.seeded = 1 if shadows == 1 else 2
         codes = ["f4x" if returned_bits == 32 else "d"] * (1 + shadows if returned_bits else 0)
         count = len(codes)
         self._derivatives: list[tuple[int, int, int]] = []
@@ -65,6 +74,7 @@ class Frame:
                     self._derivatives.append((k, count, numbers))
                 count += numbers
         self._struct = struct.Struct(f"={''.join(codes)}")
+        self.words = self._struct.size // 8
         # Filled by the compiled code, so not `bytes`.
         self._block = ctypes.c_char * max(1, self._struct.size)
         strided = [i.kind == "array" and getattr(i.type, "layout", "") == "A" for i in items]
@@ -88,8 +98,9 @@ class Frame:
         count = self.shadows
         words: list[Any] = []
         if self.returns_value:
-            # The cotangent is the only shadow, or lies between two tangents.
-            words = [0.0, seed] if count == 1 else [0.0, 0.0, seed, 0.0][: 1 + count]
+            words = [0.0] * (1 + count)
+            if count:
+                words[self.seeded] = seed
         spans: list[Span] = []
         for k, (kind, strided, item) in enumerate(self._plan):
             value = values[k]

@@ -1,4 +1,4 @@
-"""Fourth stage: LLVM's O3 with both vectorisers, for the processor at hand."""
+"""Fourth stage: LLVM's O3 with both vectorisers, or other passes, for the processor at hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._arena import with_arena
 from ._differentiate import ENTRY, ERROR_COUNTER, Differentiated
 from ._lower import private
 from ._prepare import with_bodies
-from ._target_machine import run_passes, target_machine
+from ._target_machine import run_pipeline, target_machine
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,20 @@ class Optimised:
     ir: str
 
 
-def optimise(differentiated: Differentiated) -> Optimised:
-    """Optimise for this processor. Enzyme's own clean-up does not vectorise."""
+def optimise(differentiated: Differentiated, passes: str = "O3") -> Optimised:
+    """Optimise for this processor. Enzyme's own clean-up does not vectorise.
+
+    Parameters
+    ----------
+    differentiated : Differentiated
+    passes : str
+        `Options.passes_after`.
+    """
     text = with_bodies(_contract_vectors(differentiated.ir), differentiated.prepared.unseen)
     module = llvm.parse_assembly(text)
     module.link_in(llvm.parse_assembly(ERROR_COUNTER))
     module = llvm.parse_assembly(private(with_arena(str(module)), keep=(ENTRY,)))
-    machine = target_machine()
-    module.triple = llvm.get_process_triple()
-    module.data_layout = str(machine.target_data)
-    module.verify()
-    run_passes(module, machine, speed_level=3, vectorise=True)
+    module = run_pipeline(module, target_machine(), passes, vectorise=True)
     return Optimised(differentiated, str(module))
 
 

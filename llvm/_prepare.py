@@ -23,6 +23,8 @@ from ._custom_rule import custom_rule
 from ._effects import Effects, analyse
 from ._linear_rule import linear_rule
 from ._lower import COUNT_ERROR, Lowered, compile_raw, flat_function, link, private
+from ._parallel_lowering import Region
+from ._parallel_rule import region_body, region_rule
 from ._recomputed_rule import recomputed_rule
 from ._rule_calls import (
     SHADOWED_POINTER,
@@ -61,6 +63,8 @@ class Prepared:
 _INACTIVE = (
     COUNT_ERROR,
     "PyErr_Occurred",
+    "get_num_threads",
+    "get_thread_id",
     "numba_attempt_nocopy_reshape",
     "numba_gil_ensure",
     "numba_gil_release",
@@ -146,6 +150,8 @@ def _linked(text: str, more: str) -> str:
 
 def _body(call: RuledCall, symbol: str, *, seen_by_enzyme: bool = False) -> str:
     """A module that defines an opaque function."""
+    if isinstance(call.rule, Region):
+        return region_body(call, seen_by_enzyme=seen_by_enzyme)
     body = compile_raw(call.rule.function, call.argument_types, follow_rule=False)
     op = flat_function(
         body, symbol, call.argument_types, keep_value=False, seen_by_enzyme=seen_by_enzyme
@@ -159,13 +165,14 @@ def _rule(call: RuledCall, forward: bool, twice: bool) -> tuple[str, str]:
         return linear_rule(call, forward, twice)
     if isinstance(call.rule, CustomRule):
         return private(custom_rule(call, twice), keep=()), ""
-    if isinstance(call.rule, RecomputedRule):
+    if isinstance(call.rule, (RecomputedRule, Region)):
         if twice:
-            # Enzyme cannot forget and derive again what it is to derive once more: it looks into
-            # the function, and keeps what it needs.
+            # Enzyme cannot derive once more what has it derive something: it looks into the
+            # function, and keeps what it needs.
             body = _body(call, call.symbol, seen_by_enzyme=True)
             return private(body, keep=(call.symbol,)), ""
-        return private(recomputed_rule(call), keep=()), ""
+        made = region_rule if isinstance(call.rule, Region) else recomputed_rule
+        return private(made(call, forward), keep=()), ""
     raise TypeError(f"no way to attach a {type(call.rule).__name__}")
 
 
@@ -204,7 +211,14 @@ def _mark_symbols(text: str) -> str:
             text,
             flags=re.M,
         )
-    return text
+    # Within a part of a parallel loop always the same. As a call that may depend on memory Enzyme
+    # does not find it, inactive as it is, in the parts that regions have it derive.
+    text = re.sub(r"^(declare i64 @get_thread_id\(\)).*$", rf"\1 {_PURE}", text, flags=re.M)
+    return re.sub(r"\bcall i64 @get_thread_id\(", f"call {_INTEGER} i64 @get_thread_id(", text)
+
+
+_INTEGER = '"enzyme_type"="{[-1]:Integer}"'
+_PURE = 'nofree nounwind willreturn memory(none) "enzyme_inactive" "enzyme_no_escaping_allocation"'
 
 
 def _allocation(rule: AllocationRule) -> str:

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ._errors import ToolchainError
 
@@ -20,7 +21,12 @@ _OUT_OF_MEMORY = " It ran out of the memory that it is allowed."
 _STACK_FRAME = re.compile(r"\s*#\d+ 0x")
 
 
-def run_tool(
+def run_tool(command: Sequence[str | Path], **options: Any) -> str:
+    """As `run_and_listen`, for what the program wrote to its standard output alone."""
+    return run_and_listen(command, **options)[0]
+
+
+def run_and_listen(
     command: Sequence[str | Path],
     *,
     what: str,
@@ -29,8 +35,8 @@ def run_tool(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     memory: int | None = None,
-) -> str:
-    """Run a program to its end and return what it wrote to its standard output.
+) -> tuple[str, str]:
+    """Run a program to its end and return what it wrote to its standard output and error.
 
     Parameters
     ----------
@@ -97,7 +103,7 @@ def run_tool(
             + _excerpt(stderr),
             stderr=stderr,
         )
-    return _text(out)
+    return _text(out), stderr
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
 
-from numba.core import types
+from numba.core import compiler_lock, types
 
 from enzyme_rules import generation
 
@@ -20,15 +21,15 @@ from . import _cache
 from ._abi import Leaf, leaves
 from ._arguments import NO_TYPE, kind_of, require_varying, types_of
 from ._compile import Loaded, ObjectCode, assemble, load
-from ._differentiate import Differentiated, Mode, Request, differentiate
+from ._differentiate import DEFAULT_FLAGS, Differentiated, Mode, Request, differentiate
 from ._enzyme import find_enzyme
 from ._fingerprint import fingerprint
 from ._flat import items
 from ._lower import COUNT_ERROR, Lowered, lower
 from ._marshal import Frame
 from ._optimise import Optimised, optimise
+from ._options import DEFAULT, Options
 from ._prepare import Prepared, prepare
-from ._target import warn_if_parallel
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,18 @@ class Question:
         One for each argument.
     skip_primal : bool
         See `prepare`.
+    width : int
+        How many tangents, or cotangents, at once.
+    options : Options
+        How it is compiled.
     """
 
     mode: Mode
     argument_types: tuple[types.Type, ...]
     varying: tuple[bool, ...]
     skip_primal: bool = False
+    width: int = 1
+    options: Options = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,9 @@ class Program:
     may_raise : bool
     rules_may_fail : bool
         Whether something is left in the code by which a rule can fail.
+    width : int
+        How many tangents, or cotangents, at once: one where a rule is on the way, of which Enzyme
+        has no vector mode.
     loaded : Loaded
     """
 
@@ -79,6 +89,7 @@ class Program:
     returned_bits: int
     may_raise: bool
     rules_may_fail: bool
+    width: int
     loaded: Loaded = field(repr=False)
     spares: deque[dict[int, Any]] = field(
         default_factory=lambda: deque(maxlen=4), repr=False, compare=False
@@ -89,11 +100,16 @@ class Program:
     def returns_value(self) -> bool:
         return self.returned_bits > 0
 
+    @property
+    def address(self) -> int:
+        """Of ``i64 entry(ptr slots)``, for compiled code."""
+        return self.loaded.address
+
     @cached_property
     def frame(self) -> Frame:
         """Where everything goes in a call."""
         flat = items(self.question.argument_types, self.varying, self.writes)
-        return Frame(flat, self.returned_bits, self.question.mode.shadows)
+        return Frame(flat, self.returned_bits, self.question.mode.shadows * self.width)
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
@@ -130,12 +146,13 @@ class Program:
 
 @dataclass(frozen=True)
 class Stages:
-    """Every stage of one compilation, for inspection."""
+    """Every stage of one compilation, for inspection, and the seconds that each took."""
 
     lowered: Lowered
     prepared: Prepared
     differentiated: Differentiated
     optimised: Optimised
+    seconds: tuple[float, ...] = field(default=(), compare=False)
 
 
 _programs: weakref.WeakKeyDictionary[Any, dict[Any, Program]] = weakref.WeakKeyDictionary()
@@ -151,6 +168,8 @@ def program_for(
     varying: tuple[bool, ...],
     *,
     skip_primal: bool = False,
+    width: int = 1,
+    options: Options = DEFAULT,
 ) -> Program:
     """The compiled derivative for a call with these arguments, their types checked.
 
@@ -162,13 +181,14 @@ def program_for(
     key = None
     # Numba's types are slow to find and to hash; where it has no type at all, `types_of` says so.
     with suppress(*NO_TYPE):
-        key = generation(), mode, varying, skip_primal, *map(kind_of, arguments)
+        key = generation(), mode, varying, skip_primal, width, options, *map(kind_of, arguments)
         known = _by_kind.get(function, {}).get(key)
         if known is not None:
             return known
     argument_types = types_of(call, function, arguments)
     require_varying(call, function, varying, argument_types)
-    program = find_program(function, Question(mode, argument_types, varying, skip_primal))
+    question = Question(mode, argument_types, varying, skip_primal, width, options)
+    program = find_program(function, question)
     if key is not None:
         with _lock:
             _by_kind.setdefault(function, {})[key] = program
@@ -177,9 +197,9 @@ def program_for(
 
 def find_program(function: Any, question: Question) -> Program:
     """The compiled derivative: from this process, from disk, or made now."""
-    # One at a time: Numba compiles under a lock of its own, and two threads that ask for the same
-    # derivative should get the same one.
-    with _lock:
+    # One at a time: two threads that ask for the same derivative should get the same one. Numba's
+    # lock comes first, since code that it compiles may ask for a derivative.
+    with compiler_lock.global_compiler_lock, _lock:
         table = _programs.setdefault(function, {})
         # A rule that was registered since may be for something that the function calls.
         key = generation(), question
@@ -190,10 +210,23 @@ def find_program(function: Any, question: Question) -> Program:
 
 def run_stages(function: Any, question: Question) -> Stages:
     """Run every stage but the last, without any cache."""
+    differentiated, times = derive(function, question)
+    optimised = optimise(differentiated, question.options.passes_after)
+    seconds = tuple(end - start for start, end in pairwise([*times, time.perf_counter()]))
+    prepared = differentiated.prepared
+    return Stages(prepared.lowered, prepared, differentiated, optimised, seconds)
+
+
+def derive(
+    function: Any, question: Question, more_flags: Sequence[str] = ()
+) -> tuple[Differentiated, list[float]]:
+    """Run the first three stages, Enzyme with more flags; and the times before and after each."""
+    times = [time.perf_counter()]
     derives = question.mode is not Mode.PRIMAL
     if derives:
         find_enzyme()  # or there is no use in starting
-    lowered = lower(function, question.argument_types)
+    lowered = lower(function, question.argument_types, noalias=question.options.noalias)
+    times.append(time.perf_counter())
     twice = question.mode is Mode.FORWARD_OVER_REVERSE
     prepared = prepare(
         lowered,
@@ -202,8 +235,13 @@ def run_stages(function: Any, question: Question) -> Stages:
         forward=question.mode is not Mode.REVERSE,
         twice=twice,
     )
-    differentiated = differentiate(prepared, _request(prepared, question))
-    return Stages(lowered, prepared, differentiated, optimise(differentiated))
+    times.append(time.perf_counter())
+    if prepared.rules:
+        question = replace(question, width=1)
+    request = _request(prepared, question)
+    request = replace(request, flags=(*request.flags, *more_flags))
+    differentiated = differentiate(prepared, request)
+    return differentiated, [*times, time.perf_counter()]
 
 
 def _request(prepared: Prepared, question: Question) -> Request:
@@ -212,19 +250,28 @@ def _request(prepared: Prepared, question: Question) -> Request:
         flat += [varies] * len(leaves(ty))
     effects = prepared.effects
     if question.mode is Mode.PRIMAL:
-        return Request(question.mode, (False,) * len(flat))
+        return Request(question.mode, (False,) * len(flat), noalias=question.options.noalias)
     varying = tuple(
         leaf.can_vary and (wanted or written)
         for leaf, wanted, written in zip(prepared.lowered.leaves, flat, effects.writes, strict=True)
     )
-    return Request(question.mode, varying, effects.mixes_pointers)
+    return Request(
+        question.mode,
+        varying,
+        effects.mixes_pointers,
+        question.options.flags(DEFAULT_FLAGS),
+        question.width,
+        question.options.passes_before,
+        question.options.noalias,
+    )
 
 
-_FACTS = {"varying", "writes", "may_raise", "returned_bits", "undefined", "rules_may_fail"}
+_FACTS = {
+    *("varying", "writes", "may_raise", "returned_bits", "undefined", "rules_may_fail", "width"),
+}
 
 
 def _make(function: Any, question: Question) -> Program:
-    warn_if_parallel(function)  # also where it is in the cache
     name = function.py_func.__qualname__
     version = "" if question.mode is Mode.PRIMAL else find_enzyme().version
     key = fingerprint(function, question, version)
@@ -240,6 +287,7 @@ def _make(function: Any, question: Question) -> Program:
             "rules_may_fail": f"@{COUNT_ERROR}(" in stages.optimised.ir,
             "returned_bits": getattr(stages.lowered.return_type, "bitwidth", 0),
             "undefined": list(code.undefined),
+            "width": stages.differentiated.request.width,
         }
         kept = _cache.Entry(facts, code.code)
         if key:
@@ -254,5 +302,6 @@ def _make(function: Any, question: Question) -> Program:
         returned_bits=facts["returned_bits"],
         may_raise=facts["may_raise"],
         rules_may_fail=facts["rules_may_fail"],
+        width=facts["width"],
         loaded=loaded,
     )

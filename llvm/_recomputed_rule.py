@@ -18,16 +18,19 @@ from ._rule_calls import SHADOWED, RuledCall, always_shadowed
 from ._rule_shims import I32, VOID, Shims
 
 
-def recomputed_rule(call: RuledCall) -> str:
-    """The module that registers a `RecomputedRule`."""
+def recomputed_rule(call: RuledCall, forward: bool) -> str:
+    """The module that registers a `RecomputedRule`; `forward` as for `prepare`."""
     body = compile_raw(call.rule.function, call.argument_types, follow_rule=False)
     name = f"{call.symbol}_body"
     # Under a name that carries no rule, so that Enzyme looks into it.
     flat = flat_function(body, name, call.argument_types, keep_value=False)
-    copy = _in_one(link([body], [flat]), name)
+    copy = in_one(link([body], [flat]), name)
     builder = _Builder(call, body.target_context, body_mixes_pointers(copy, name))
     builder.augmented()
     builder.reverse()
+    if not forward:
+        builder.shims.register(forward=False)
+        return link(builder.compiled, [copy, builder.module])
     builder.forward()
     builder.shims.register()
     # Forwards, Enzyme does not find the rules of calls with constants among their arguments.
@@ -36,7 +39,7 @@ def recomputed_rule(call: RuledCall) -> str:
     return link(builder.compiled, [copy, tangent, builder.module])
 
 
-def _in_one(text: str, name: str) -> str:
+def in_one(text: str, name: str) -> str:
     """The module with all that `name` calls inlined, where it can be."""
     module = llvm.parse_assembly(text)
     for function in module.functions:
@@ -107,12 +110,13 @@ class _Builder:
         borrowed = []
         for argument, ty, leaf in self.arrays:
             if own_outputs and argument in self.rule.outputs:
-                memory, start = self._memory_like(builder, ty, primal[leaf:], ir.IntType(1)(1))
+                memory, start = self._zeros(builder, ty, primal[leaf:], I64(1))
                 borrowed.append(memory)
                 values[leaf] = start
             if argument not in self.rule.constants and self.shims.leaves[leaf].can_vary:
                 constant = builder.icmp_unsigned("==", primal[leaf], shadow[leaf])
-                memory, start = self._memory_like(builder, ty, primal[leaf:], constant)
+                count = builder.zext(constant, I64)
+                memory, start = self._zeros(builder, ty, primal[leaf:], count)
                 borrowed.append(memory)
                 shadow[leaf] = builder.select(constant, start, shadow[leaf])
         body = self.shims.declare("body" if own_outputs else "tangent", self.shims.types)
@@ -132,27 +136,8 @@ class _Builder:
         for memory in borrowed:
             builder.call(free, [memory])
 
-    def _memory_like(self, builder: Any, ty: types.Array, leaf: list[Any], wanted: Any) -> Any:
-        """Zeros laid out like an array, if wanted: their memory, and where the first item is."""
-        itemsize = self.context.get_abi_sizeof(self.context.get_data_type(ty.dtype))
-        shape, strides = leaf[1 : 1 + ty.ndim], leaf[1 + ty.ndim : 1 + 2 * ty.ndim]
-        below: Any = I64(0)
-        size: Any = I64(itemsize)
-        if ty.layout in "CF":
-            for length in shape:
-                size = builder.mul(size, length)
-        else:
-            for length, stride in zip(shape, strides, strict=True):
-                reach = builder.mul(builder.sub(length, I64(1)), stride)
-                backwards = builder.icmp_signed("<", reach, I64(0))
-                below = builder.add(below, builder.select(backwards, reach, I64(0)))
-                above = builder.select(backwards, builder.neg(reach), reach)
-                size = builder.add(size, above)
-        kind = ir.FunctionType(POINTER, [I64, I64])
-        calloc = cgutils.get_or_insert_function(self.module, kind, "calloc")
-        count = builder.select(wanted, size, I64(0))
-        memory = builder.call(calloc, [I64(1), count])
-        return memory, builder.gep(memory, [builder.neg(below)], source_etype=ir.IntType(8))
+    def _zeros(self, builder: Any, ty: types.Array, values: list[Any], count: Any) -> Any:
+        return self.shims.zeros_like(builder, self.context, ty, values, count)[:2]
 
     def _marker(self, builder: Any, name: str) -> Any:
         known = self.module.globals.get(name)

@@ -139,6 +139,47 @@ class Shims:
         for leaf, p, s in zip(self.leaves[chosen], primal[chosen], shadow[chosen], strict=True):
             yield s if leaf.can_vary else p
 
+    def zeros_like(
+        self, builder: Any, context: Any, ty: Any, values: list[Any], count: Any
+    ) -> tuple[Any, Any, Any]:
+        """Blocks of zeros, each laid out like an array, or a number, and of whole cache lines.
+
+        Parameters
+        ----------
+        ty : numba type
+        values : list of LLVM values
+            The leaves of the array, and whatever follows.
+        count : LLVM i64
+            How many; may be zero.
+
+        Returns
+        -------
+        memory, start, size
+            What is to be freed, where the first item of the first block is, and bytes to the next.
+        """
+        below = self.bytes_below(builder, ty, values)
+        size: Any = I64(context.get_abi_sizeof(context.get_data_type(getattr(ty, "dtype", ty))))
+        if getattr(ty, "layout", "C") in "CF":
+            for length in values[1 : 1 + getattr(ty, "ndim", 0)]:
+                size = builder.mul(size, length)
+        else:
+            for reach in _reaches(builder, ty, values):
+                size = builder.add(size, _largest(builder, reach, builder.neg(reach)))
+        size = builder.and_(builder.add(size, I64(63)), I64(-64))
+        kind = ir.FunctionType(POINTER, [I64, I64])
+        calloc = cgutils.get_or_insert_function(self.module, kind, "calloc")
+        memory = builder.call(calloc, [count, size])
+        start = builder.gep(memory, [below], source_etype=ir.IntType(8))
+        return memory, start, size
+
+    def bytes_below(self, builder: Any, ty: Any, values: list[Any]) -> Any:
+        """How far the items of an array reach below its first one."""
+        below: Any = I64(0)
+        if getattr(ty, "layout", "C") not in "CF":
+            for reach in _reaches(builder, ty, values):
+                below = builder.add(below, _largest(builder, builder.neg(reach), I64(0)))
+        return below
+
     def keep_tape(
         self, builder: Any, context: Any, ty: types.Array, array: Any, failed: Any
     ) -> Any:
@@ -200,3 +241,14 @@ class Shims:
         variable.initializer = ir.Constant(  # pyright: ignore[reportAttributeAccessIssue]
             array_type, [f.bitcast(POINTER) for f in functions]
         )
+
+
+def _reaches(builder: Any, ty: Any, values: list[Any]) -> Iterator[Any]:
+    """Of each axis the bytes from the first item to the last, which may be negative."""
+    shape, strides = values[1 : 1 + ty.ndim], values[1 + ty.ndim : 1 + 2 * ty.ndim]
+    for length, stride in zip(shape, strides, strict=True):
+        yield builder.mul(builder.sub(length, I64(1)), stride)
+
+
+def _largest(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed(">", a, b), a, b)

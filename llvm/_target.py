@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
-import weakref
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +11,7 @@ from numba.core import (
     compiler_lock,
     cpu,
     dispatcher,
+    errors,
     fastmathpass,
     registry,
     types,
@@ -28,10 +27,12 @@ from numba.core.target_extension import (
 from numba.core.typing.context import Context as BaseTypingContext
 from numba.extending import overload
 from numba.np.arrayobj import raise_with_shape_context
+from numba.parfors import parfor_lowering as lowering
 
 from enzyme_rules import find_rule, generation
 
 from ._memory import MallocContext
+from ._parallel_lowering import call_region, lower_parfor
 from ._rule_calls import make_call_stub
 
 TARGET_NAME = "enzyme"
@@ -75,7 +76,17 @@ class _TypingContext(BaseTypingContext):
     def resolve_value_type(self, val: Any) -> types.Type:
         if type(val) is registry.CPUDispatcher:
             val = dispatcher_for(val)
+        refuse_derivative(getattr(val, "derivative_of", None))
         return super().resolve_value_type(val)
+
+
+def refuse_derivative(function: Any) -> None:
+    """Numba's error for a derivative of a function in code that our target compiles."""
+    if function is not None:
+        raise errors.TypingError(
+            f"a derivative of `{function.py_func.__name__}` inside of what is differentiated "
+            f"has no derivative itself. For second derivatives there are `hvp` and `hessian`"
+        )
 
 
 class _TargetContext(cpu.CPUContext):
@@ -143,9 +154,9 @@ libraries: dict[str, Any] = {}
 _tables: dict[int, dict[Any, EnzymeDispatcher]] = {}
 _table_lock = threading.RLock()
 
-# What a user's decorator may carry over. `parallel` needs Numba's thread pool, which Enzyme cannot
-# see through; `cache`, `nogil` and wrappers have no meaning for a function that is never run.
-_KEPT_OPTIONS = ("fastmath", "error_model", "boundscheck", "inline", "no_rewrites")
+# What a user's decorator may carry over. `cache`, `nogil` and wrappers have no meaning for a
+# function that is never run.
+_KEPT_OPTIONS = ("fastmath", "error_model", "boundscheck", "inline", "no_rewrites", "parallel")
 
 
 def dispatcher_for(function: Any, *, follow_rule: bool = True) -> EnzymeDispatcher:
@@ -163,7 +174,6 @@ def dispatcher_for(function: Any, *, follow_rule: bool = True) -> EnzymeDispatch
         table = _tables.setdefault(generation(), {})
         key = (function, rule is not None)
         if key not in table:
-            warn_if_parallel(function)
             options = {k: v for k, v in function.targetoptions.items() if k in _KEPT_OPTIONS}
             if rule is None:
                 pyfunc, local_types = function.py_func, function.locals
@@ -171,25 +181,6 @@ def dispatcher_for(function: Any, *, follow_rule: bool = True) -> EnzymeDispatch
                 pyfunc, local_types = make_call_stub(rule), {}
             table[key] = _make(pyfunc, options, local_types)
         return table[key]
-
-
-_warned: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def warn_if_parallel(function: Any) -> None:
-    """Say, once of each function, that it will not be run by several threads."""
-    with _table_lock:
-        if not function.targetoptions.get("parallel") or function in _warned:
-            return
-        _warned.add(function)
-    name = function.py_func.__qualname__
-    warnings.warn(
-        f"`{name}` is `parallel=True`, but runs serially here: its results are the same. To have "
-        f"its derivative in parallel, call gradients of its parts from threads, which release the "
-        f"GIL.",
-        RuntimeWarning,
-        stacklevel=2,
-    )
 
 
 def _make(pyfunc: Any, options: dict[str, Any], local_types: Any = None) -> EnzymeDispatcher:
@@ -206,6 +197,23 @@ def _jit(*args: Any, **options: Any) -> Any:
     return wrap(args[0]) if args and callable(args[0]) else wrap
 
 
+def _lower_parallel_loops_ourselves() -> None:
+    """Have Numba call us where it lowers a parallel loop for our target."""
+    standard, call = lowering._lower_parfor_parallel_std, lowering.call_parallel_gufunc
+
+    def lower(lowerer: Any, loop: Any) -> None:
+        if isinstance(lowerer.context, _TargetContext):
+            return lower_parfor(lowerer, loop, standard)
+        return standard(lowerer, loop)
+
+    def call_kernel(lowerer: Any, *arguments: Any) -> None:
+        ours = isinstance(lowerer.context, _TargetContext)
+        return (call_region if ours else call)(lowerer, *arguments)
+
+    lowering._lower_parfor_parallel_std, lowering.call_parallel_gufunc = lower, call_kernel
+
+
+_lower_parallel_loops_ourselves()
 target_registry[TARGET_NAME] = EnzymeTarget
 dispatcher_registry[target_registry[TARGET_NAME]] = EnzymeDispatcher
 jit_registry[target_registry[TARGET_NAME]] = _jit

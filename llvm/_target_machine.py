@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import llvmlite.binding as llvm
+
+from ._errors import EnzymeNotFoundError, ToolchainError
+from ._options import level_of
+from ._process import run_tool
+from ._toolfiles import find_opt
 
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()
@@ -37,3 +44,67 @@ def run_passes(
     options.loop_unrolling = vectorise
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
+
+
+def run_pipeline(
+    module: llvm.ModuleRef, machine: llvm.TargetMachine, passes: str, *, vectorise: bool
+) -> llvm.ModuleRef:
+    """Run a level or a pipeline, as `Options` has them, for this processor.
+
+    Parameters
+    ----------
+    module : ModuleRef
+        May be changed in place.
+    machine : TargetMachine
+    passes : str
+    vectorise : bool
+        Whether levels 2 and 3 vectorise. A pipeline does what it says.
+
+    Raises
+    ------
+    ToolchainError
+        Not a pipeline, or one that fails; or there is no `opt` of llvmlite's LLVM, which pipelines
+        need: llvmlite itself runs levels only.
+    """
+    module.triple = llvm.get_process_triple()
+    module.data_layout = str(machine.target_data)
+    module.verify()
+    level = level_of(passes)
+    if level is not None:
+        run_passes(module, machine, speed_level=level, vectorise=vectorise and level >= 2)
+        return module
+    if not passes:
+        return module
+    processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    text = run_tool(
+        [
+            _opt(passes)[0],
+            f"-passes={passes}",
+            f"-mcpu={processor[0]}",
+            f"-mattr={processor[1]}",
+            *("-S", "-", "-o", "-"),
+        ],
+        what=f"opt with the passes {passes!r}",
+        timeout=300,
+        stdin=str(module),
+    )
+    return llvm.parse_assembly(text)
+
+
+def tool_for(passes: str) -> str:
+    """What runs a level or a pipeline besides llvmlite, for cache keys."""
+    if not passes or level_of(passes) is not None:
+        return ""
+    return f"opt {_opt(passes)[1]}"
+
+
+def _opt(passes: str) -> tuple[Path, str]:
+    major = llvm.llvm_version_info[0]
+    try:
+        return find_opt(major)
+    except EnzymeNotFoundError as error:
+        raise ToolchainError(
+            f"The passes {passes!r} need `opt` of LLVM {major} (`apt-get install llvm-{major}`, "
+            f"`brew install llvm@{major}`, or ENZYME_OPT=path). Got none. A level, such as 'O1', "
+            f"needs none."
+        ) from error

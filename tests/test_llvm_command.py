@@ -81,3 +81,53 @@ def test_unknown_command_names_the_known(tmp_path):
     )
     assert done.returncode == 2
     assert "install-enzyme" in done.stderr
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    (tmp_path / "with_functions.py").write_text(
+        "import numba\n\n\ndef plain(x):\n    return x\n\n\n@numba.njit\ndef product(x, y):\n"
+        "    return x * y\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return "with_functions"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["product", "--types", "float64, float64"], "must be named `module:function`"),
+        (["no_such_module:f", "--types", ""], "No module named 'no_such_module'"),
+        (["{}:f", "--types", ""], "must have a function `f`. Got no `f`"),
+        (["{}:plain", "--types", "float64"], "@njit"),
+        (["{}:product", "--types", "float64"], "one type for each of x, y. Got 1"),
+        (["{}:product", "--types", "float, float64"], "takes numbers such as float64"),
+        (["{}:product", "--types", "int64, float64"], "`x`, a value of type int64"),
+        (["{}:product", "--types", "float64, float64", "--argnums", "2"], "from 0 to 1. Got 2"),
+        (["{}:product", "--types", "float64, float64", "--enzyme-loose-types"], "are wrong"),
+        (["{}:product", "--types", "float64, float64", "--passes-after", "O1|O2"], "a level"),
+        (["{}:product", "--types", "float64, float64"], "python -m llvm install-enzyme"),
+    ],
+)
+def test_gradient_report_says_what_is_wrong(module, words, said, capsys):
+    assert main(["report", *(word.format(module) for word in words)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert said in error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--enzyme-max-cache=1"],
+        ["clear-cache", "--enzyme-max-cache=1"],
+        ["report", "a:b", "--types", "", "--unknown"],
+        ["report", "a:b"],
+        ["report", "a:b", "--types", "", "--mode", "sideways"],
+    ],
+)
+def test_flags_have_their_place(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert "usage: python -m llvm" in capsys.readouterr().err

@@ -467,25 +467,6 @@ def test_nan_goes_through():
     np.testing.assert_array_equal(np.isnan(gradient), [False, True, False, False])
 
 
-def test_parallel_functions_run_serially_and_say_so():
-    @numba.njit(parallel=True)
-    def inner(x):
-        total = 0.0
-        for i in numba.prange(x.size):
-            total += x[i] ** 2
-        return total
-
-    @numba.njit
-    def outer(x):
-        return inner(x) * x[0]
-
-    x = np.array([1.0, 2.0, 3.0])
-    with pytest.warns(RuntimeWarning, match=r"`.*inner` is `parallel=True`, but runs serially"):
-        got = grad(outer)(x)
-    np.testing.assert_allclose(got, 2 * x * x[0] + [14, 0, 0], rtol=1e-15)
-    np.testing.assert_allclose(grad(inner)(x), 2 * x, rtol=1e-15)  # and say it once
-
-
 def test_slices_of_matrices_written_in_place():
     """Numba's message for shapes that do not fit is made of lists, which have no derivative."""
 

@@ -1,0 +1,169 @@
+"""Gradients of functions that return a real number, with JAX's names: grad and value_and_grad."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import typeof
+from numba.core import types
+
+from ._arguments import bind, own_items, positions, require_njit
+from ._call import call
+from ._differentiate import Mode
+from ._inspect import stage_text
+from ._jit_calls import callable_in_njit
+from ._jit_gradient import gradient_in_njit
+from ._program import Question, program_for
+from ._results import first_of_two, value_and_aux
+from ._shadows import copies, in_form_of, with_copies
+
+
+class Gradient:
+    """What `grad` and `value_and_grad` return: call it like the function itself.
+
+    It is compiled for the types of the arguments when it is first called with them, as an ``@njit``
+    function is. It may be called from several threads, and inside other ``@njit`` functions.
+    """
+
+    def __init__(
+        self, function: Any, argnums: int | Sequence[int], with_value: bool, has_aux: bool
+    ) -> None:
+        self._call = "value_and_grad(f)" if with_value else "grad(f)"
+        self.function = require_njit(self._call, function)
+        self.argnums = argnums
+        self._with_value = with_value
+        self._has_aux = has_aux
+        self._differentiated = first_of_two(function) if has_aux else function
+        self._last: Question | None = None
+        self._choices: dict[int, Any] = {}
+        functools.update_wrapper(self, function.py_func)
+
+    def __repr__(self) -> str:
+        name = "value_and_grad" if self._with_value else "grad"
+        return f"{name}({self.function.py_func.__qualname__}, argnums={self.argnums})"
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        arguments = own_items(bind(self._call, self.function, arguments, keywords))
+        chosen, varying = self._choose(len(arguments))
+        aux = None
+        if self._has_aux:
+            result = self.function(*copies(arguments))
+            _, aux = value_and_aux(self._call, self.function, result)
+        function = self._differentiated
+        program = program_for(self._call, function, Mode.REVERSE, arguments, varying)
+        self._last = program.question
+        if not program.returns_value:
+            raise TypeError(
+                f"`{self._call}` needs a function that returns a real number. Got "
+                f"`{self.function.py_func.__qualname__}`, which returns nothing. For results "
+                f"written into arrays use `vjp`, or `autodiff` with their cotangents."
+            )
+        if program.writes_varying:
+            arguments = with_copies(program, arguments, varying)
+        shadows: list[Any] = [None] * len(program.frame.items)
+        value, _ = call(program, function, arguments, shadows, hidden=program.hidden)
+        found = in_form_of(program, arguments, shadows, chosen)
+        gradient = found[0] if isinstance(self.argnums, (int, np.integer)) else found
+        if self._has_aux:
+            return ((value, aux), gradient) if self._with_value else (gradient, aux)
+        return (value, gradient) if self._with_value else gradient
+
+    @property
+    def derivative_of(self) -> Any:
+        """The function, for those who compile what calls this."""
+        return self.function
+
+    @functools.cached_property
+    def _numba_type_(self) -> types.Type:
+        """What Numba takes it for: a function, written by `_jit_gradient`."""
+        write = functools.partial(
+            gradient_in_njit, self.function, self.argnums, self._with_value, self._has_aux
+        )
+        self._in_njit = callable_in_njit(self.function, write)  # the type does not keep it alive
+        return typeof(self._in_njit)
+
+    def _choose(self, count: int) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+        """`argnums` for so many arguments, and for each argument whether it varies."""
+        known = self._choices.get(count)
+        if known is None:
+            chosen = positions(self._call, self.argnums, count)
+            known = self._choices[count] = chosen, tuple(i in chosen for i in range(count))
+        return known
+
+    def inspect_llvm(self, stage: str = "optimised") -> str:
+        """LLVM IR of one stage, for the types of the last call.
+
+        Parameters
+        ----------
+        stage : {"lowered", "prepared", "differentiated", "optimised", "compiled"}
+            "compiled" gives assembly.
+
+        Raises
+        ------
+        ValueError
+            No such stage, or the gradient has not been called yet.
+        """
+        return stage_text(self._differentiated, self._last, stage)
+
+
+def grad(function: Any, argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Gradient:
+    """The gradient of an ``@njit`` function that returns a real number.
+
+    Parameters
+    ----------
+    function : njit function
+        Of numbers, arrays and tuples of these.
+    argnums : int or sequence of int
+        Which arguments to differentiate by.
+    has_aux : bool
+        Whether the function returns two things: the number, and something that is only passed on.
+        The function is then called once more, to get it.
+
+    Returns
+    -------
+    Gradient
+        Takes the function's arguments; returns the gradient for one position, a tuple of them for
+        several; with `has_aux`, ``(gradient, aux)``. The gradient of an array is an array of its
+        shape, dtype and layout; of a tuple, a tuple. With respect to a complex number it is
+        ∂L/∂Re + i ∂L/∂Im (as in PyTorch; JAX returns the conjugate).
+
+    Raises
+    ------
+    TypeError
+        Not an @njit function; when called: `argnums` points at an integer, the function returns
+        nothing, or with `has_aux` not two things.
+    ValueError
+        When called: a function that may return None did.
+
+    Examples
+    --------
+    >>> import numba, numpy as np
+    >>> @numba.njit
+    ... def f(x):
+    ...     return (x**3).sum()
+    >>> grad(f)(np.array([1.0, 2.0]))
+    array([ 3., 12.])
+    """
+    return Gradient(function, argnums, with_value=False, has_aux=has_aux)
+
+
+def value_and_grad(
+    function: Any, argnums: int | Sequence[int] = 0, *, has_aux: bool = False
+) -> Gradient:
+    """As `grad`, but the result is ``(value, gradient)``, from one run.
+
+    With `has_aux` it is ``((value, aux), gradient)``.
+
+    Examples
+    --------
+    >>> import numba, numpy as np
+    >>> @numba.njit
+    ... def f(x, scale):
+    ...     return scale * (x**2).sum()
+    >>> value_and_grad(f, argnums=(0, 1))(np.array([1.0, 2.0]), 3.0)
+    (15.0, (array([ 6., 12.]), 5.0))
+    """
+    return Gradient(function, argnums, with_value=True, has_aux=has_aux)

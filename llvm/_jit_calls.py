@@ -1,0 +1,237 @@
+"""Derivatives that other ``@njit`` code calls: for the types of a call, a function for Numba.
+
+It does what the call from Python does. An array that is neither C nor Fortran contiguous is copied
+first; so is one that the function writes, if the derivative is by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numba.core import errors, types
+from numba.core.target_extension import current_target
+from numba.extending import overload
+
+from ._abi import TUPLE
+from ._arguments import require_varying, signature_of
+from ._differentiate import Mode
+from ._flat import Item
+from ._jit_entry import entry_intrinsic
+from ._program import Question, find_program
+from ._target import TARGET_NAME, refuse_derivative
+
+
+def callable_in_njit(function: Any, write: Callable[[tuple[Any, ...]], Any]) -> Any:
+    """An ``@njit`` function with the signature of `function`, written for the types of each call.
+
+    Parameters
+    ----------
+    function : njit function
+    write : callable
+        Gets the Numba types of the arguments; returns a Python function for Numba.
+    """
+    known = signature_of(function)
+    name = function.py_func.__name__
+
+    if known.rest is not None:
+        # Numba compares signatures: one name for the rest is not the same as many.
+        raise TypeError(
+            f"Inside @njit code there is no derivative of `{name}`, which takes "
+            f"*{known.names[known.rest]}. Have it take a tuple."
+        )
+    own = ", ".join(f"a{i}" for i in range(len(known.names)))
+    stub = compiled_source("stub", own, ["raise NotImplementedError"], {})
+    unliteral = types.unliteral
+    namespace = {"write": lambda *given: write(tuple(map(unliteral, given)))}
+    overload(stub)(compiled_source("implement", own, [f"return write({own})"], namespace))
+    names = ", ".join(known.names)
+    return compiled_source(name, names, [f"return stub({names})"], {"stub": stub}, function)
+
+
+def compiled_source(
+    name: str, parameters: str, lines: Sequence[str], namespace: dict[str, Any], like: Any = None
+) -> Any:
+    """A Python function of these lines; if `like` is given, with its defaults, and compiled."""
+    source = "\n    ".join([f"def {name}({parameters}):", *lines])
+    exec(compile(source, f"<derivative of {name}>", "exec"), namespace)  # noqa: S102
+    made = namespace[name]
+    if like is None:
+        return made
+    made.__defaults__ = like.py_func.__defaults__
+    return njit(made)
+
+
+class JitCall:
+    """One call of a derivative in ``@njit`` code, as lines of Python.
+
+    Parameters
+    ----------
+    function : njit function
+    mode : Mode
+    given : sequence of numba types
+        Of the arguments.
+    varying : sequence of bool
+        One for each.
+    first : sequence of str
+        Names of the first arguments in the lines; the others are ``a0``, ``a1``, ….
+
+    Attributes
+    ----------
+    program : Program
+    namespace : dict
+        What the lines refer to.
+    """
+
+    def __init__(
+        self,
+        function: Any,
+        mode: Mode,
+        given: Sequence[Any],
+        varying: Sequence[bool],
+        first: Sequence[str] = (),
+    ) -> None:
+        if current_target() == TARGET_NAME:
+            refuse_derivative(function)
+        self.given, self.varying = tuple(given), tuple(varying)
+        self.names = [*first, *(f"a{i}" for i in range(len(given) - len(first)))]
+        wanted = tuple(map(_contiguous, given))
+        try:
+            require_varying("a derivative", function, self.varying, wanted)
+            self.program = find_program(function, Question(mode, wanted, self.varying))
+        except TypeError as error:
+            raise errors.TypingError(str(error)) from error
+        self.function = function
+        self.namespace: dict[str, Any] = {
+            **{"np": np, "run": entry_intrinsic(self.program), "differentiated": function},
+            **{"has_failed": _has_failed, "refuse_shared": _refuse_shared},
+        }
+
+    def items(self) -> Iterator[tuple[int, Item, str, Any, bool]]:
+        """Position, item, expression, type in the call, and whether its argument varies."""
+        paths = [
+            (path, ty, varies)
+            for name, ty, varies in zip(self.names, self.given, self.varying, strict=True)
+            for path, ty in _paths(name, ty)
+        ]
+        for k, (item, path) in enumerate(zip(self.program.frame.items, paths, strict=True)):
+            yield k, item, *path
+
+    def prepare(self) -> list[str]:
+        """Lines that name what is passed ``x0``, ``x1``, …."""
+        lines = []
+        written = []
+        arrays = []
+        for k, item, path, ty, varies in self.items():
+            if item.kind == "nothing":
+                continue
+            expression = path
+            if item.kind == "array":
+                arrays.append(k)
+                if ty != item.type:
+                    expression = f"np.ascontiguousarray({path})"
+                if item.written and varies:
+                    expression += ".copy()"
+                elif item.written:
+                    written.append(k)
+                    if ty != item.type:
+                        raise errors.TypingError(
+                            f"inside @njit code a derivative needs contiguous arrays where the "
+                            f"function writes. Got a `{ty}`"
+                        )
+            lines.append(f"x{k} = {expression}")
+            if k in written and self.program.may_raise:
+                lines.append(f"b{k} = x{k}.copy()")
+        pairs = [(k, j) for k in written for j in arrays if j not in written or j > k]
+        return [*lines, *(f"refuse_shared(x{k}, x{j})" for k, j in pairs)]
+
+    def run(self, shadows: Sequence[str]) -> list[str]:
+        """Lines that call it, with one expression for each shadow, and raise what it raises."""
+        values = [f"x{k}" for k, item, *_ in self.items() if item.kind != "nothing"]
+        given = [f"({''.join(f'{name}, ' for name in names)})" for names in (values, shadows)]
+        lines = [
+            f"r = run({', '.join(given)})",
+            f"if has_failed(r[0], {self.program.returns_value}):",
+        ]
+        if self.program.may_raise:
+            # Numba's own version raises: message and type are then its own.
+            before = {
+                path: f"b{k}" for k, item, path, _, varies in self.items()
+                if item.written and not varies and item.kind == "array"
+            }  # fmt: skip
+            given = [
+                _rebuilt(name, ty, before) for name, ty in zip(self.names, self.given, strict=True)
+            ]
+            lines.append(f"    differentiated({', '.join(given)})")
+        name = self.function.py_func.__name__
+        lines.append(f"    raise RuntimeError('the derivative of `{name}` failed: a rule did, or "
+                     f"the function returned None')")  # fmt: skip
+        return lines
+
+    def in_form_of(self, i: int, parts: dict[str, str]) -> str:
+        """An expression like argument `i`, of one for each path; None for what has none."""
+        return _rebuilt(self.names[i], self.given[i], parts, "None")
+
+    def compile(self, lines: Sequence[str], parameters: Sequence[str]) -> Any:
+        """The Python function of these lines."""
+        name = self.function.py_func.__name__
+        # Named tuples are made by their classes.
+        for ty in self.given:
+            self.namespace.update(_classes(ty))
+        return compiled_source(name, ", ".join(parameters), lines, self.namespace)
+
+
+def _contiguous(ty: Any) -> Any:
+    if isinstance(ty, types.Array):
+        return ty if ty.layout in "CF" else ty.copy(layout="C", readonly=False)
+    if not isinstance(ty, TUPLE):
+        return ty
+    items = [_contiguous(item) for item in ty.types]
+    cls = getattr(ty, "instance_class", None)
+    return types.NamedTuple(items, cls) if cls else types.Tuple(items)
+
+
+def _paths(path: str, ty: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(ty, TUPLE):
+        for k, item in enumerate(ty.types):
+            yield from _paths(f"{path}[{k}]", item)
+    else:
+        yield path, ty
+
+
+def _rebuilt(path: str, ty: Any, parts: dict[str, str], missing: str | None = None) -> str:
+    if not isinstance(ty, TUPLE):
+        return parts.get(path, path if missing is None else missing)
+    own = [_rebuilt(f"{path}[{k}]", item, parts, missing) for k, item in enumerate(ty.types)]
+    cls = getattr(ty, "instance_class", None)
+    return f"{_class_name(cls) if cls else ''}({''.join(f'{item}, ' for item in own)})"
+
+
+def _class_name(cls: type) -> str:
+    return f"class_{cls.__name__}_{id(cls)}"
+
+
+def _classes(ty: Any) -> dict[str, type]:
+    if not isinstance(ty, TUPLE):
+        return {}
+    cls = getattr(ty, "instance_class", None)
+    found = {_class_name(cls): cls} if cls else {}
+    for item in ty.types:
+        found |= _classes(item)
+    return found
+
+
+@njit
+def _has_failed(result: Any, returns_value: Any) -> Any:
+    """Whether `entry` reports an exception, a rule's failure, or None instead of a number."""
+    status = result & 0xFFFFFFFF
+    return result >> 32 != 0 or (status != 0 and (returns_value or status != 0xFFFFFFFE))
+
+
+@njit
+def _refuse_shared(a: Any, b: Any) -> None:
+    start_a, start_b = a.ctypes.data, b.ctypes.data
+    if start_a < start_b + b.nbytes and start_b < start_a + a.nbytes:
+        raise ValueError("a derivative needs arrays that do not overlap where one is written")

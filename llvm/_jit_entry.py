@@ -1,0 +1,117 @@
+"""A compiled derivative as an intrinsic: how other ``@njit`` code calls it, without Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from ._abi import I64, POINTER, unpack
+from ._flat import Item
+from ._program import Program
+
+_called: list[Program] = []
+"""Programs whose addresses stand in compiled code: they must outlive it."""
+
+
+def entry_intrinsic(program: Program) -> Any:
+    """``run(values, shadows)`` for ``@njit`` code.
+
+    Parameters
+    ----------
+    program : Program
+
+    Returns
+    -------
+    intrinsic
+        Takes a tuple of one value for each item that is passed (see `passed`), and one of their
+        shadows in turn, `Frame.shadows` for each that varies, numbers among them. Returns a tuple:
+        the status (see `status_of`), the value, its first shadow, and the shadows of numbers.
+    """
+    _called.append(program)
+    frame = program.frame
+    items = passed(program)
+    number = types.float32 if program.returned_bits == 32 else types.float64
+    numbers = [
+        item.type for item in items if item.varies and item.kind in ("real", "complex")
+        for _ in range(frame.shadows)
+    ]  # fmt: skip
+    result = types.Tuple((types.int64, number, number, *numbers))
+
+    def define(typing_context: Any, values: Any, shadows: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            slots = _Slots(context, builder, frame.words)
+            own = cgutils.unpack_tuple(builder, given[0], len(items))
+            others = iter(cgutils.unpack_tuple(builder, given[1], len(shadows.types)))
+            if frame.returns_value:
+                for k in range(1 + frame.shadows):
+                    slots.put(number, context.get_constant(number, float(k == frame.seeded)))
+            derivatives: list[tuple[int, Any]] = []
+            for item, value in zip(items, own, strict=True):
+                _put_item(slots, item, value, others, frame.shadows, derivatives)
+            address = context.add_dynamic_addr(builder, program.address, "compiled derivative")
+            kind = ir.FunctionType(I64, [POINTER]).as_pointer()
+            status = builder.call(builder.bitcast(address, kind), [slots.start])
+            found = [status]
+            for k in (0, 1):
+                has = frame.returns_value and k <= frame.shadows
+                found.append(slots.get(k, number) if has else context.get_constant(number, 0.0))
+            found += [slots.get(position, ty) for position, ty in derivatives]
+            return context.make_tuple(builder, result, found)
+
+        return result(values, shadows), codegen
+
+    return intrinsic(define)
+
+
+def passed(program: Program) -> list[Item]:
+    """The items that compiled code gets: all but functions and None."""
+    return [item for item in program.frame.items if item.kind != "nothing"]
+
+
+class _Slots:
+    """The words of one call, on the stack."""
+
+    def __init__(self, context: Any, builder: Any, words: int) -> None:
+        self.context, self.builder = context, builder
+        block = cgutils.alloca_once(builder, I64, size=max(1, words))
+        self.start = builder.bitcast(block, POINTER)
+        self.count = 0
+
+    def _place(self, position: int, kind: ir.Type) -> Any:
+        place = self.builder.gep(self.start, [I64(8 * position)], source_etype=ir.IntType(8))
+        return self.builder.bitcast(place, kind.as_pointer())
+
+    def put(self, ty: Any, value: Any) -> None:
+        self.builder.store(value, self._place(self.count, value.type))
+        self.count += 2 if ty == types.complex128 else 1
+
+    def get(self, position: int, ty: Any) -> Any:
+        return self.builder.load(self._place(position, self.context.get_value_type(ty)))
+
+
+def _put_item(
+    slots: _Slots,
+    item: Item,
+    value: Any,
+    shadows: Iterator[Any],
+    count: int,
+    derivatives: list[tuple[int, Any]],
+) -> None:
+    context, builder = slots.context, slots.builder
+    own = [next(shadows) for _ in range(count * item.varies)]
+    if item.kind in ("array", "integer"):
+        address, *sizes = unpack(context, builder, item.type, value)
+        slots.put(None, address)
+        for shadow in own:
+            slots.put(None, unpack(context, builder, item.type, shadow)[0])
+        for size in sizes:
+            slots.put(None, size)
+        return
+    slots.put(item.type, value)
+    for shadow in own:
+        derivatives.append((slots.count, item.type))
+        slots.put(item.type, shadow)

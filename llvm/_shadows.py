@@ -1,0 +1,70 @@
+"""Shadows and copies of arguments, for the public transforms of functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ._arguments import number
+from ._flat import Item, flatten, flatten_like, rebuild
+from ._marshal import copy_like, zeros_like
+from ._program import Program
+
+
+def in_form_of(
+    program: Program, arguments: Sequence[Any], shadows: Sequence[Any], chosen: Sequence[int]
+) -> tuple[Any, ...]:
+    """The shadows of the chosen arguments, in the form of these: None for what cannot vary."""
+    starts = program.starts
+    return tuple(rebuild(arguments[i], iter(shadows[starts[i] : starts[i + 1]])) for i in chosen)
+
+
+def with_copies(
+    program: Program, arguments: tuple[Any, ...], which: Sequence[bool] | None = None
+) -> tuple[Any, ...]:
+    """The arguments, with copies of the arrays that the function may write; of some, or of all."""
+    made = []
+    for i, argument in enumerate(arguments):
+        own = program.frame.items[program.starts[i] : program.starts[i + 1]]
+        if (which is None or which[i]) and any(item.written for item in own):
+            pairs = zip(own, flatten([argument]), strict=True)
+            flat = iter([copy_like(value) if item.written else value for item, value in pairs])
+            argument = rebuild(argument, flat)
+        made.append(argument)
+    return tuple(made)
+
+
+def copies(arguments: Sequence[Any]) -> tuple[Any, ...]:
+    """The arguments, with a copy of every array."""
+    return tuple(rebuild(a, iter(map(_copy, flatten([a])))) for a in arguments)
+
+
+def _copy(value: Any) -> Any:
+    return copy_like(value) if isinstance(value, np.ndarray) else value
+
+
+def shadows_like(what: str, items: Sequence[Item], argument: Any, given: Any) -> list[Any]:
+    """Shadows for the items of one argument, filled with a tangent or cotangent that is like it."""
+    flat = flatten([argument])
+    found: list[Any] = []
+    for item, value, own in zip(items, flat, flatten_like(what, argument, given), strict=False):
+        if own is None or not item.can_vary:
+            found.append(None)
+        elif item.kind == "array":
+            found.append(zeros_like(value))
+            _fill(what, found[-1], own)
+        else:
+            found.append(number(what, own, is_complex=item.kind == "complex"))
+    return found
+
+
+def _fill(what: str, shadow: np.ndarray, given: Any) -> None:
+    given = np.asarray(given)
+    if given.shape != shadow.shape or not np.can_cast(given.dtype, shadow.dtype, "same_kind"):
+        raise ValueError(
+            f"A derivative needs {what} to have shape {shadow.shape} and dtype {shadow.dtype}, "
+            f"like what it belongs to. Got {given.shape} and {given.dtype}."
+        )
+    shadow[...] = given
