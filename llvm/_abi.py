@@ -91,12 +91,25 @@ def leaves(ty: Any) -> tuple[Leaf, ...]:
         return (Leaf("integer", ty),)
     elif isinstance(ty, TUPLE):
         return tuple(leaf for item in ty.types for leaf in leaves(item))
+    elif is_instance(ty):
+        return tuple(leaf for item in fields(ty).values() for leaf in leaves(item))
     elif isinstance(ty, (types.NoneType, types.Dispatcher)):
         return ()
     raise UnsupportedTypeError(
-        f"A compiled gradient takes numbers, arrays of numbers, and tuples of these. Got the Numba "
-        f"type `{ty}`. Pass its arrays and numbers as separate arguments, or as a (named) tuple."
+        f"A compiled gradient takes numbers, arrays of numbers, and tuples of these; as constants "
+        f"instances of jitclasses and StructRefs. Got the Numba type `{ty}`. Pass its arrays and "
+        f"numbers as separate arguments, or as a (named) tuple."
     )
+
+
+def is_instance(ty: Any) -> bool:
+    """Whether a type is that of instances of a jitclass or of a StructRef."""
+    return isinstance(ty, (types.ClassInstanceType, types.StructRef))
+
+
+def fields(ty: Any) -> dict[str, Any]:
+    """The fields of a jitclass or StructRef and their types."""
+    return dict(ty.struct if isinstance(ty, types.ClassInstanceType) else ty.field_dict)
 
 
 def pack(context: Any, builder: Any, ty: Any, values: Iterator[Any]) -> Any:
@@ -124,7 +137,24 @@ def pack(context: Any, builder: Any, ty: Any, values: Iterator[Any]) -> Any:
     if isinstance(ty, TUPLE):
         items = [pack(context, builder, item, values) for item in ty.types]
         return context.make_tuple(builder, ty, items)
+    if is_instance(ty):
+        return _pack_instance(context, builder, ty, values)
     return context.get_dummy_value()
+
+
+def _pack_instance(context: Any, builder: Any, ty: Any, values: Iterator[Any]) -> Any:
+    """An instance whose fields are on the stack. Nothing counts references to it."""
+    kind = context.data_model_manager[ty.get_data_type()].get_value_type()
+    place = cgutils.alloca_once(builder, kind, zfill=True)
+    payload = cgutils.create_struct_proxy(ty.get_data_type())(context, builder, ref=place)
+    mangled = context.data_model_manager[ty.get_data_type()]._fields
+    for name, item in zip(mangled, fields(ty).values(), strict=True):
+        setattr(payload, name, pack(context, builder, item, values))
+    instance = context.make_helper(builder, ty)
+    instance.meminfo = builder.bitcast(place, POINTER)
+    if isinstance(ty, types.ClassInstanceType):
+        instance.data = place
+    return instance._getvalue()
 
 
 def unpack(context: Any, builder: Any, ty: Any, value: Any) -> list[Any]:

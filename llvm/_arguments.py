@@ -14,7 +14,7 @@ from numba.core import types
 from numba.core.errors import NumbaError
 from numba.core.registry import CPUDispatcher
 
-from ._abi import leaves
+from ._abi import TUPLE, is_instance, leaves
 from ._flat import flatten, rebuild
 from ._marshal import overlaps_itself
 
@@ -211,7 +211,9 @@ def _advice(argument: Any) -> str:
 
 def can_vary(ty: types.Type) -> bool:
     """Whether an argument of this type has a derivative."""
-    return any(leaf.can_vary for leaf in leaves(ty))
+    if isinstance(ty, TUPLE):
+        return any(map(can_vary, ty.types))
+    return not is_instance(ty) and any(leaf.can_vary for leaf in leaves(ty))
 
 
 def require_varying(
@@ -232,6 +234,8 @@ def require_varying(
                 hint = " Pass a float: `2.0` instead of `2`."
             elif isinstance(ty, types.Array):
                 hint = " Convert it: `x.astype(float)`."
+            elif is_instance(ty):
+                hint = " An instance is a constant: pass what is to vary as an argument of its own."
             raise TypeError(
                 f"`{call}` differentiates by floating-point and complex arguments. Got "
                 f"`{name_of(function, position)}`, {kind} of type {ty}, among those to vary.{hint}"

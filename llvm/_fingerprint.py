@@ -123,6 +123,8 @@ class _Walk:
             self.add(type(value).__name__, str(value), repr(getattr(value, "fields", ())))
             for item in _types_in(value):
                 self.visit(item)
+        elif isinstance(value, (types.ClassInstanceType, types.StructRef)):
+            raise _Unknown(repr(value))  # its methods are somewhere else
         elif isinstance(value, (types.Type, np.dtype)):
             self.add("type", str(value))
         elif isinstance(value, list):

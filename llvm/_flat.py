@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from numba import njit
 from numba.core import types
 
-from ._abi import TUPLE, Leaf, leaves
+from ._abi import TUPLE, Leaf, fields, is_instance, leaves
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def _without_tuples(argument_types: Iterable[Any]) -> Iterator[types.Type]:
     for ty in argument_types:
         if isinstance(ty, TUPLE):
             yield from _without_tuples(ty.types)
+        elif is_instance(ty):
+            yield from _without_tuples(fields(ty).values())
         else:
             yield ty
 
@@ -75,16 +78,40 @@ def flatten(values: Iterable[Any]) -> list[Any]:
     for value in values:
         if isinstance(value, tuple):
             flat += flatten(value)
+        elif is_instance(getattr(value, "_numba_type_", None)):
+            flat += flatten(_values(value))
         else:
             flat.append(value)
     return flat
 
 
-def rebuild(value: Any, flat: Iterator[Any]) -> Any:
-    """Something like `value`, of what comes next in `flat`. Named tuples keep their names."""
+def _values(instance: Any) -> tuple[Any, ...]:
+    """The fields of an instance of a jitclass or StructRef."""
+    ty = instance._numba_type_
+    if ty not in _getters:
+        namespace: dict[str, Any] = {}
+        names = ", ".join(f"instance.{name}" for name in fields(ty))
+        source = f"def get(instance):\n    return ({names},)\n"
+        exec(compile(source, f"<fields of {ty}>", "exec"), namespace)  # noqa: S102
+        _getters[ty] = njit(namespace["get"])
+    return _getters[ty](instance)
+
+
+_getters: dict[Any, Any] = {}
+
+
+def rebuild(value: Any, flat: Iterator[Any], *, instances: bool = True) -> Any:
+    """Something like `value`, of what comes next in `flat`. Named tuples keep their names.
+
+    An instance, of which only its fields are in `flat`, stays what it is; or None takes its place.
+    """
+    if is_instance(getattr(value, "_numba_type_", None)):
+        for _ in flatten([value]):
+            next(flat)
+        return value if instances else None
     if not isinstance(value, tuple):
         return next(flat)
-    made = [rebuild(item, flat) for item in value]
+    made = [rebuild(item, flat, instances=instances) for item in value]
     # Not by calling the class: a subclass may take other arguments than its fields.
     kind: Any = type(value)
     return kind._make(made) if hasattr(value, "_fields") else tuple(made)
@@ -98,6 +125,8 @@ def flatten_like(what: str, value: Any, given: Any) -> list[Any]:
     ValueError
         A tuple is given for something else, or one of another length.
     """
+    if is_instance(getattr(value, "_numba_type_", None)):
+        return [None] * len(flatten([value]))
     if not isinstance(value, tuple):
         return [given]
     if given is None:

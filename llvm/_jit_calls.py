@@ -15,7 +15,7 @@ from numba.core import errors, types
 from numba.core.target_extension import current_target
 from numba.extending import overload
 
-from ._abi import TUPLE
+from ._abi import TUPLE, fields, is_instance
 from ._arguments import require_varying, signature_of
 from ._differentiate import Mode
 from ._flat import Item
@@ -197,6 +197,9 @@ def _paths(path: str, ty: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(ty, TUPLE):
         for k, item in enumerate(ty.types):
             yield from _paths(f"{path}[{k}]", item)
+    elif is_instance(ty):
+        for name, item in fields(ty).items():
+            yield from _paths(f"{path}.{name}", item)
     else:
         yield path, ty
 

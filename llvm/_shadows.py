@@ -18,7 +18,10 @@ def in_form_of(
 ) -> tuple[Any, ...]:
     """The shadows of the chosen arguments, in the form of these: None for what cannot vary."""
     starts = program.starts
-    return tuple(rebuild(arguments[i], iter(shadows[starts[i] : starts[i + 1]])) for i in chosen)
+    return tuple(
+        rebuild(arguments[i], iter(shadows[starts[i] : starts[i + 1]]), instances=False)
+        for i in chosen
+    )
 
 
 def with_copies(

@@ -24,6 +24,7 @@ from numba.core.target_extension import (
     target_override,
     target_registry,
 )
+from numba.core.typing import templates
 from numba.core.typing.context import Context as BaseTypingContext
 from numba.extending import overload
 from numba.np.arrayobj import raise_with_shape_context
@@ -80,6 +81,33 @@ class _TypingContext(BaseTypingContext):
         return super().resolve_value_type(val)
 
 
+    def resolve_getattr(self, typ: Any, attr: str) -> Any:
+        # Numba would compile methods of jitclasses for the CPU.
+        if isinstance(typ, types.ClassInstanceType):
+            if attr in typ.jit_methods:
+                return _bound_method(typ, attr)
+            if attr in typ.jit_props:
+                getter = dispatcher_for(typ.jit_props[attr]["get"])
+                return types.Dispatcher(getter).get_call_type(self, (typ,), {}).return_type
+        return super().resolve_getattr(typ, attr)
+
+
+def _bound_method(instance: Any, name: str) -> types.Type:
+    method = types.Dispatcher(dispatcher_for(instance.jit_methods[name]))
+
+    class Method(templates.AbstractTemplate):
+        key = (types.ClassInstanceType, name)
+
+        def generic(self, args: Any, kws: Any) -> Any:
+            return method.get_call_type(self.context, (instance, *args), kws).as_method()
+
+    return _BoundMethod(Method, instance)
+
+
+class _BoundMethod(types.BoundFunction):
+    """Under a class of its own, or Numba takes it for the method that it knows on the CPU."""
+
+
 def refuse_derivative(function: Any) -> None:
     """Numba's error for a derivative of a function in code that our target compiles."""
     if function is not None:
@@ -98,6 +126,14 @@ class _TargetContext(cpu.CPUContext):
     @cached_property
     def nrt(self) -> MallocContext:
         return MallocContext(self, self.enable_nrt)
+
+    def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
+        # Methods of jitclasses come as functions of the CPU.
+        if isinstance(fn, types.Dispatcher) and type(fn.dispatcher) is registry.CPUDispatcher:
+            ours = dispatcher_for(fn.dispatcher)
+            ours.compile(sig.args)
+            fn = types.Dispatcher(ours)
+        return super().get_function(fn, sig, _firstcall)
 
     def post_lowering(self, mod: Any, library: Any) -> None:
         # As on the CPU, without linking Numba's runtime.
