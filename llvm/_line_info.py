@@ -21,9 +21,6 @@ from . import _target
 class _LinesOnly(debuginfo.DIBuilder):
     """Lines, but no variables: those would be kept in memory."""
 
-    def __init__(self, module: Any, filepath: str, cgctx: Any, directives_only: bool) -> None:
-        super().__init__(module, filepath, cgctx, directives_only=True)
-
     def mark_variable(self, *args: Any, **options: Any) -> None:
         pass
 

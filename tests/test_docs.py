@@ -11,13 +11,14 @@ FENCE = re.compile(r"^```.*$", re.M)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
-def test_tutorial():
-    path = ROOT / "docs" / "tutorial.md"
+@pytest.mark.parametrize("page", ["tutorial", "numba"])
+def test_code_of(page):
+    path = ROOT / "docs" / f"{page}.md"
     text = FENCE.sub("", path.read_text(encoding="utf-8"))
     test = doctest.DocTestParser().get_doctest(
         text, {"__name__": "__main__"}, path.name, str(path), 0
     )
-    assert len(test.examples) > 30
+    assert len(test.examples) > 20
     output: list[str] = []
     failed, _ = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=output.append)
     assert not failed, "".join(output)

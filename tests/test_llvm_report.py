@@ -5,6 +5,7 @@ import inspect
 import re
 from collections import namedtuple
 from dataclasses import replace
+from pathlib import Path
 
 import llvmlite.binding as binding
 import numba
@@ -26,7 +27,7 @@ from llvm._program import Question, find_program, run_stages
 from llvm._report import report
 from llvm._report_command import parse_types
 from llvm._report_ir import Module, count, shortened
-from llvm._report_kept import remarks_of
+from llvm._report_kept import kept_values, remarks_of
 from llvm._report_sizes import number, size_of
 from llvm._shadows import with_copies
 
@@ -240,6 +241,54 @@ def test_sizes_are_what_is_allocated(function, noalias):
     call(program, function, with_copies(program, arguments), shadows, hidden=program.hidden)
     assert sum(counted) == sum(size or 0 for size in sizes)
     assert len(counted) >= len(sizes) > (0 if function is not reads or not noalias else -1)
+
+
+AFTER_ENZYME = """
+define void @derivative(i64 %p3) {
+  %size = mul i64 %p3, 8
+  %forward = call ptr @malloc(i64 %size)
+  br label %invertb
+invertb:
+  %backward = call ptr @malloc(i64 %size)
+  ret void
+}
+"""
+
+
+def test_what_the_reverse_pass_makes_is_not_kept():
+    (kept,) = kept_values(Module(AFTER_ENZYME), (), {"p3": "n"}, set())
+    assert (kept.kind, str(kept.size)) == ("temporary", "8 × n")
+
+
+INLINED = f"""
+define void @derivative(ptr %x) {{
+  %a = load double, ptr %x, !dbg !1
+  %b = load double, ptr %x, !dbg !3
+  %c = load double, ptr %x
+  %d = load double, ptr %x, !dbg !4
+  ret void
+}}
+!1 = !DILocation(line: 90, column: 1, scope: !5, inlinedAt: !2)
+!2 = !DILocation(line: 20, column: 1, scope: !6, inlinedAt: !3)
+!3 = distinct !DILocation(line: 10, column: 1, scope: !7)
+!4 = !DILocation(line: 0, scope: !6, inlinedAt: !3)
+!5 = distinct !DISubprogram(name: "array_sum", scope: !8, file: !8, line: 80)
+!6 = distinct !DISubprogram(name: "callee", scope: !9, file: !9, line: 19)
+!7 = distinct !DISubprogram(name: "Model.caller", scope: !9, file: !9, line: 9)
+!8 = !DIFile(filename: "arraymath.py", directory: "{Path(numba.__file__).parent / "np"}")
+!9 = !DIFile(filename: "mine.py", directory: "/there")
+"""
+
+
+def test_lines_are_the_innermost_of_the_users():
+    module = Module(INLINED)
+    found = [module.source(i) for i in module.instructions]
+    assert list(map(str, found)) == [
+        *("mine.py:20 in callee", "mine.py:10 in caller", "None"),
+        *("mine.py:10 in caller", "None"),
+    ]
+    assert found[0] is not None
+    assert found[0].file == str(Path("/there/mine.py"))
 
 
 IR = """
