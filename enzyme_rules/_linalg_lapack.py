@@ -19,7 +19,7 @@ PIVOT = F_INT_nptype
 
 
 def gemm(c: Any, a: Any, b: Any, op_a: int, op_b: int, sign: int, add: int) -> None:
-    """c = add c + sign op_a(a) op_b(b); rows contiguous, op 0: as it is, 1: transposed, 3: …ᴴ."""
+    """Compute what `matmul_into` does, but op 2, on arrays whose rows are contiguous."""
     raise NotImplementedError
 
 
@@ -159,9 +159,7 @@ def _gesdd(a: Any, u: Any, s: Any, vh: Any, whole: Any) -> Any:
     def gesdd(a: Any, u: Any, s: Any, vh: Any, whole: Any) -> Any:
         n, m = a.shape
         job = job_all if whole else job_some
-        info = call(
-            kind, job, m, n, a.ctypes, m, s.ctypes, u.ctypes, m, vh.ctypes, vh.shape[1]
-        )
+        info = call(kind, job, m, n, a.ctypes, m, s.ctypes, u.ctypes, m, vh.ctypes, vh.shape[1])
         _dummy_liveness_func([a.size, u.size, s.size, vh.size])
         return info
 

@@ -68,9 +68,7 @@ def _augmented(y: Any, dy: Any, a: Any, da: Any, cut: Any, dcut: Any, info: Any)
 
 
 @njit()
-def _reverse(
-    y: Any, dy: Any, a: Any, da: Any, cut: Any, dcut: Any, info: Any, kept: Any
-) -> None:
+def _reverse(y: Any, dy: Any, a: Any, da: Any, cut: Any, dcut: Any, info: Any, kept: Any) -> None:
     if dy is y:
         return
     if da is not a:

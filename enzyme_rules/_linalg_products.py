@@ -135,6 +135,4 @@ def _forward(
         matmul_into(dc, a, db, op_a, op_b, sign, 1)
 
 
-register(
-    KernelRule(matmul_into, augmented_primal=_augmented, reverse=_reverse, forward=_forward)
-)
+register(KernelRule(matmul_into, augmented_primal=_augmented, reverse=_reverse, forward=_forward))

@@ -199,9 +199,7 @@ def _solve_augmented(x: Any, dx: Any, a: Any, da: Any, b: Any, db: Any, info: An
 
 
 @njit()
-def _solve_reverse(
-    x: Any, dx: Any, a: Any, da: Any, b: Any, db: Any, info: Any, kept: Any
-) -> None:
+def _solve_reverse(x: Any, dx: Any, a: Any, da: Any, b: Any, db: Any, info: Any, kept: Any) -> None:
     if dx is x:
         return
     n = a.shape[0]

@@ -139,9 +139,7 @@ def _reverse(
 
 
 @njit()
-def _forward(
-    u: Any, du: Any, s: Any, ds: Any, v: Any, dv: Any, a: Any, da: Any, info: Any
-) -> None:
+def _forward(u: Any, du: Any, s: Any, ds: Any, v: Any, dv: Any, a: Any, da: Any, info: Any) -> None:
     svd_into(u, s, v, a, info)
     m, n, p, q, k = a.shape[0], a.shape[1], u.shape[0], v.shape[1], s.size
     change = np.zeros(a.shape, a.dtype)

@@ -20,32 +20,59 @@ _BLOCK = 48
 
 # Sums in any order, as in BLAS.
 @njit(fastmath={"reassoc", "contract"})
+def _solve_row(x: Any, t: Any, start: int, upper: int, transposed: int, unit: int) -> None:
+    """Solve with the block of t that begins at `start`, along the rows of t in either case."""
+    n = x.size
+    for step in range(n):
+        i = step if upper == transposed else n - 1 - step
+        row = t[start + i, start : start + n]
+        if not transposed:
+            total = x[i]
+            for j in range(i + 1 if upper else 0, n if upper else i):
+                total -= row[j] * x[j]
+            x[i] = total
+        if not unit:
+            x[i] /= row[i]
+        if transposed:
+            for j in range(i + 1 if upper else 0, n if upper else i):
+                x[j] -= row[j] * x[i]
+
+
+@njit()
 def solve_triangle(x: Any, t: Any, upper: int, transposed: int, unit: int) -> None:
     """Solve T y = x, or Tᵀ y = x, in place, for the rows of x.
 
     T is the upper or the lower triangle of t, with ones on its diagonal if `unit`.
     """
     rows, n = x.shape
-    block = np.empty((_BLOCK, _BLOCK), x.dtype)
-    upwards = upper == transposed
-    for k in range((n + _BLOCK - 1) // _BLOCK):
-        start = k * _BLOCK if upwards else max(n - (k + 1) * _BLOCK, 0)
-        end = min(start + _BLOCK, n) if upwards else n - k * _BLOCK
-        first, last = (0, start) if upwards else (end, n)
+    if rows <= 4 or n <= 8:
+        for r in range(rows):
+            _solve_row(x[r], t, 0, upper, transposed, unit)
+        return
+    # Of many rows a product of matrices is made: blocks on the diagonal are inverted.
+    size = min(_BLOCK, n)
+    inverse, old = np.empty((size, size), x.dtype), np.empty((rows, size), x.dtype)
+    for k in range((n + size - 1) // size):
+        start = k * size if upper == transposed else max(n - (k + 1) * size, 0)
+        end = min(start + size, n) if upper == transposed else n - k * size
+        first, last = (0, start) if upper == transposed else (end, n)
         if first < last:
             part = t[first:last, start:end] if transposed else t[start:end, first:last]
             gemm(x[:, start:end], x[:, first:last], part, 0, 1 - transposed, -1, 1)
-        size = end - start
-        for i in range(size):
-            for j in range(size):
-                block[i, j] = t[start + j, start + i] if transposed else t[start + i, start + j]
-        for r in range(rows):
-            for step in range(size):
-                i = step if upwards else size - 1 - step
-                total = x[r, start + i]
-                for j in range(0 if upwards else i + 1, i if upwards else size):
-                    total -= block[i, j] * x[r, start + j]
-                x[r, start + i] = total if unit else total / block[i, i]
+        inverse[:] = 0
+        for i in range(end - start):
+            inverse[i, i] = 1
+            _solve_row(inverse[i, : end - start], t, start, upper, transposed, unit)
+        old[:, : end - start] = x[:, start:end]
+        gemm(
+            x[:, start:end],
+            old[:, : end - start],
+            inverse[: end - start, : end - start],
+            0,
+            0,
+            1,
+            0,
+        )
 
 
 @njit()

@@ -26,7 +26,9 @@ from ._jacobians import hessian as hessian
 from ._jacobians import jacfwd as jacfwd
 from ._jacobians import jacrev as jacrev
 from ._jit_products import provide as _provide
+from ._options import Options as Options
 from ._products import jvp as jvp
 from ._products import vjp as vjp
+from ._report import Report as Report
 
 _provide(jvp, hvp)

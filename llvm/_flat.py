@@ -78,7 +78,7 @@ def flatten(values: Iterable[Any]) -> list[Any]:
     for value in values:
         if isinstance(value, tuple):
             flat += flatten(value)
-        elif is_instance(getattr(value, "_numba_type_", None)):
+        elif hasattr(value, "_numba_type_") and is_instance(value._numba_type_):
             flat += flatten(_values(value))
         else:
             flat.append(value)
@@ -105,7 +105,7 @@ def rebuild(value: Any, flat: Iterator[Any], *, instances: bool = True) -> Any:
 
     An instance, of which only its fields are in `flat`, stays what it is; or None takes its place.
     """
-    if is_instance(getattr(value, "_numba_type_", None)):
+    if hasattr(value, "_numba_type_") and is_instance(value._numba_type_):
         for _ in flatten([value]):
             next(flat)
         return value if instances else None
@@ -125,7 +125,7 @@ def flatten_like(what: str, value: Any, given: Any) -> list[Any]:
     ValueError
         A tuple is given for something else, or one of another length.
     """
-    if is_instance(getattr(value, "_numba_type_", None)):
+    if hasattr(value, "_numba_type_") and is_instance(value._numba_type_):
         return [None] * len(flatten([value]))
     if not isinstance(value, tuple):
         return [given]

@@ -16,7 +16,9 @@ from ._differentiate import Mode
 from ._inspect import stage_text
 from ._jit_calls import callable_in_njit
 from ._jit_gradient import gradient_in_njit
+from ._options import DEFAULT, Options
 from ._program import Question, program_for
+from ._report import Report, report
 from ._results import first_of_two, value_and_aux
 from ._shadows import copies, in_form_of, with_copies
 
@@ -29,13 +31,19 @@ class Gradient:
     """
 
     def __init__(
-        self, function: Any, argnums: int | Sequence[int], with_value: bool, has_aux: bool
+        self,
+        function: Any,
+        argnums: int | Sequence[int],
+        with_value: bool,
+        has_aux: bool,
+        options: Options,
     ) -> None:
         self._call = "value_and_grad(f)" if with_value else "grad(f)"
         self.function = require_njit(self._call, function)
         self.argnums = argnums
         self._with_value = with_value
         self._has_aux = has_aux
+        self.options = options
         self._differentiated = first_of_two(function) if has_aux else function
         self._last: Question | None = None
         self._choices: dict[int, Any] = {}
@@ -53,7 +61,9 @@ class Gradient:
             result = self.function(*copies(arguments))
             _, aux = value_and_aux(self._call, self.function, result)
         function = self._differentiated
-        program = program_for(self._call, function, Mode.REVERSE, arguments, varying)
+        program = program_for(
+            self._call, function, Mode.REVERSE, arguments, varying, options=self.options
+        )
         self._last = program.question
         if not program.returns_value:
             raise TypeError(
@@ -80,7 +90,12 @@ class Gradient:
     def _numba_type_(self) -> types.Type:
         """What Numba takes it for: a function, written by `_jit_gradient`."""
         write = functools.partial(
-            gradient_in_njit, self.function, self.argnums, self._with_value, self._has_aux
+            gradient_in_njit,
+            self.function,
+            self.argnums,
+            self._with_value,
+            self._has_aux,
+            self.options,
         )
         self._in_njit = callable_in_njit(self.function, write)  # the type does not keep it alive
         return typeof(self._in_njit)
@@ -108,8 +123,28 @@ class Gradient:
         """
         return stage_text(self._differentiated, self._last, stage)
 
+    def report(self) -> Report:
+        """What the compilation for the types of the last call did, and what the result costs.
 
-def grad(function: Any, argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Gradient:
+        Per stage the time and the size; the activity of every argument; which values are kept for
+        the reverse pass, of how many bytes, why, and from which line of the source; instructions.
+        The stages are run again, so that this takes as long as compiling.
+
+        Raises
+        ------
+        ValueError
+            The gradient has not been called yet.
+        """
+        return report(self._differentiated, self._last)
+
+
+def grad(
+    function: Any,
+    argnums: int | Sequence[int] = 0,
+    *,
+    has_aux: bool = False,
+    options: Options = DEFAULT,
+) -> Gradient:
     """The gradient of an ``@njit`` function that returns a real number.
 
     Parameters
@@ -121,6 +156,8 @@ def grad(function: Any, argnums: int | Sequence[int] = 0, *, has_aux: bool = Fal
     has_aux : bool
         Whether the function returns two things: the number, and something that is only passed on.
         The function is then called once more, to get it.
+    options : Options
+        How it is compiled, for studies.
 
     Returns
     -------
@@ -147,11 +184,15 @@ def grad(function: Any, argnums: int | Sequence[int] = 0, *, has_aux: bool = Fal
     >>> grad(f)(np.array([1.0, 2.0]))
     array([ 3., 12.])
     """
-    return Gradient(function, argnums, with_value=False, has_aux=has_aux)
+    return Gradient(function, argnums, with_value=False, has_aux=has_aux, options=options)
 
 
 def value_and_grad(
-    function: Any, argnums: int | Sequence[int] = 0, *, has_aux: bool = False
+    function: Any,
+    argnums: int | Sequence[int] = 0,
+    *,
+    has_aux: bool = False,
+    options: Options = DEFAULT,
 ) -> Gradient:
     """As `grad`, but the result is ``(value, gradient)``, from one run.
 
@@ -166,4 +207,4 @@ def value_and_grad(
     >>> value_and_grad(f, argnums=(0, 1))(np.array([1.0, 2.0]), 3.0)
     (15.0, (array([ 6., 12.]), 5.0))
     """
-    return Gradient(function, argnums, with_value=True, has_aux=has_aux)
+    return Gradient(function, argnums, with_value=True, has_aux=has_aux, options=options)

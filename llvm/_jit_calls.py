@@ -20,6 +20,7 @@ from ._arguments import require_varying, signature_of
 from ._differentiate import Mode
 from ._flat import Item
 from ._jit_entry import entry_intrinsic
+from ._options import DEFAULT, Options
 from ._program import Question, find_program
 from ._target import TARGET_NAME, refuse_derivative
 
@@ -77,6 +78,7 @@ class JitCall:
         One for each.
     first : sequence of str
         Names of the first arguments in the lines; the others are ``a0``, ``a1``, ….
+    options : Options
 
     Attributes
     ----------
@@ -92,6 +94,7 @@ class JitCall:
         given: Sequence[Any],
         varying: Sequence[bool],
         first: Sequence[str] = (),
+        options: Options = DEFAULT,
     ) -> None:
         if current_target() == TARGET_NAME:
             refuse_derivative(function)
@@ -100,7 +103,7 @@ class JitCall:
         wanted = tuple(map(_contiguous, given))
         try:
             require_varying("a derivative", function, self.varying, wanted)
-            self.program = find_program(function, Question(mode, wanted, self.varying))
+            self.program = find_program(function, Question(mode, wanted, self.varying, options=options))
         except TypeError as error:
             raise errors.TypingError(str(error)) from error
         self.function = function

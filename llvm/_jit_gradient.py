@@ -10,6 +10,7 @@ import numpy as np
 from ._arguments import positions
 from ._differentiate import Mode
 from ._jit_calls import JitCall
+from ._options import Options
 from ._results import first_of_two
 
 
@@ -18,6 +19,7 @@ def gradient_in_njit(
     argnums: int | Sequence[int],
     with_value: bool,
     has_aux: bool,
+    options: Options,
     given: tuple[Any, ...],
 ) -> Any:
     """What Numba compiles for a call of a `Gradient` with arguments of the given types."""
@@ -27,6 +29,7 @@ def gradient_in_njit(
         Mode.REVERSE,
         given,
         [i in chosen for i in range(len(given))],
+        options=options,
     )
     lines, shadows = call.prepare(), []
     parts: dict[str, str] = {}

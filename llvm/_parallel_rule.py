@@ -102,9 +102,13 @@ def _part(call: RuledCall, name: str, *, seen_by_enzyme: bool = True) -> str:
 
 @dataclass(frozen=True)
 class _Copies:
-    """Shadows of the parts for one array or number: part k finds its own at start + k * apart."""
+    """Shadows of the parts for one array or number.
+
+    Part 0 finds its own at `first`, another part k at ``start + k * apart``.
+    """
 
     memory: Any
+    first: Any
     start: Any
     apart: Any
     finish: Callable[[Any], None]
@@ -255,12 +259,14 @@ class _Builder:
 
         def run(builder: Any, k: Any, n: Any, given: list[Any]) -> None:
             primal, shadow = given[:count], given[count : 2 * count]
-            own, apart = given[2 * count : 2 * count + len(kept)], given[2 * count + len(kept) :]
-            for (_, _, leaf), size in zip(self.shadowed, apart, strict=True):
-                offset = builder.mul(k, size)
-                shadow[leaf] = builder.gep(shadow[leaf], [offset], source_etype=I8)
-            if own:
-                tape = builder.load(_slot(builder, own[0], POINTER, builder.add(k, I64(2))))
+            rest = given[2 * count :]
+            firsts, apart = rest[: len(self.shadowed)], rest[len(self.shadowed) :]
+            leads = builder.icmp_signed("==", k, I64(0))
+            for (_, _, leaf), first, size in zip(self.shadowed, firsts, apart, strict=False):
+                other = builder.gep(shadow[leaf], [builder.mul(k, size)], source_etype=I8)
+                shadow[leaf] = builder.select(leads, first, other)
+            if kept:
+                tape = builder.load(_slot(builder, given[-1], POINTER, builder.add(k, I64(2))))
                 self._enzyme(builder, "reverse", VOID, k, n, primal, shadow, tape)
             else:
                 self._enzyme(builder, "autodiff", VOID, k, n, primal, shadow)
@@ -268,7 +274,8 @@ class _Builder:
         used = list(shadow)
         for (_, _, leaf), own in zip(self.shadowed, copies, strict=True):
             used[leaf] = own.start
-        given = [*values, *used, *kept, *(own.apart for own in copies)]
+        firsts, apart = [own.first for own in copies], [own.apart for own in copies]
+        given = [*values, *used, *firsts, *apart, *kept]
         self._in_threads(builder, "reverse_task", n, given, run, rings=rings)
         for own in copies:
             own.finish(builder)
@@ -289,10 +296,13 @@ class _Builder:
         constant = builder.icmp_unsigned("==", primal[leaf], shadow[leaf])
         many = builder.icmp_signed(">", n, I64(1))
         apart = ir.IntType(1)(0) if own else many
-        count = builder.select(apart, n, builder.zext(constant, I64))
-        memory, start, size = self.shims.zeros_like(builder, self.context, ty, primal[leaf:], count)
         wanted = builder.or_(constant, apart)
         merged = builder.and_(apart, builder.not_(constant))
+        # What is only read has its shadow added to: part 0 may do that at once.
+        direct = builder.zext(merged, I64) if read else I64(0)
+        n = builder.sub(n, direct)
+        count = builder.select(apart, n, builder.zext(constant, I64))
+        memory, start, size = self.shims.zeros_like(builder, self.context, ty, primal[leaf:], count)
 
         def call(builder: Any, function: Any) -> None:
             with builder.if_then(merged):
@@ -305,12 +315,10 @@ class _Builder:
             if not own:
                 call(builder, _add_up if read else _merge)
 
-        return _Copies(
-            memory,
-            builder.select(wanted, start, shadow[leaf]),
-            builder.select(apart, size, I64(0)),
-            finish,
-        )
+        back = builder.gep(start, [builder.mul(direct, builder.neg(size))], source_etype=I8)
+        where = builder.select(wanted, back, shadow[leaf])
+        first = builder.select(merged, shadow[leaf], where) if read else where
+        return _Copies(memory, first, where, builder.select(apart, size, I64(0)), finish)
 
     def _call_merge(
         self,

@@ -9,18 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
-from numba.core import types
 
-from ._abi import TUPLE, leaves
-from ._arguments import name_of
 from ._compile import assemble
-from ._differentiate import Mode, Request
+from ._differentiate import Mode
 from ._errors import AutodiffError
-from ._flat import items
 from ._line_info import lowered_anew
 from ._options import DEFAULT, Options
-from ._prepare import Prepared
 from ._program import Question, Stages, derive, run_stages
+from ._report_arguments import Activity, activity, parameter_names
 from ._report_ir import KINDS, Counts, Module, count, is_ours, shortened
 from ._report_kept import Kept, Remark, kept_values, merged, remarks_of
 from ._report_sizes import UNKNOWN
@@ -51,33 +47,6 @@ class StageCost:
     bytes: int
     instructions: int = 0
     functions: int = 0
-
-
-@dataclass(frozen=True)
-class Activity:
-    """One argument, or one item of a tuple.
-
-    Attributes
-    ----------
-    name, type : str
-    varies : bool
-        Whether it was asked for, and can vary.
-    written : bool
-        Whether the function may write into it.
-    hidden_shadow : bool
-        Whether it has a shadow all the same, because derivatives pass through what is written.
-    """
-
-    name: str
-    type: str
-    varies: bool
-    written: bool
-    hidden_shadow: bool
-
-    def __str__(self) -> str:
-        words = ["varies" if self.varies else "constant"]
-        words += ["written"] * self.written + ["hidden shadow"] * self.hidden_shadow
-        return ", ".join(words)
 
 
 @dataclass(frozen=True)
@@ -214,7 +183,7 @@ def report(function: Any, question: Question | None) -> Report:
         flags=() if question.mode is Mode.PRIMAL else request.flags,
         stages=(*costs, StageCost("compiled", seconds, len(code.code))),
         enzyme_seconds=stages.differentiated.seconds,
-        activity=tuple(_activity(function, question, stages)),
+        activity=tuple(activity(function, question, stages)),
         kept=kept,
         primal=count(Module(primal.optimised.ir)),
         gradient=count(modules["optimised"]),
@@ -235,7 +204,7 @@ def _kept(
         return (), (), ()
     variables = {name for f in functions for name in f.py_func.__code__.co_varnames}
     request = stages.differentiated.request
-    names = _parameter_names(function, question, stages.prepared, request)
+    names = parameter_names(function, question, stages.prepared, request)
     try:
         with lowered_anew(lines=True):
             second, _ = derive(function, question, _REMARKS)
@@ -253,69 +222,6 @@ def _kept(
 
 def _sizes(kept: Iterable[Kept]) -> list[str]:
     return sorted(f"{item.size} bytes" for item in kept)
-
-
-def _parameter_names(
-    function: Any, question: Question, prepared: Prepared, request: Request
-) -> dict[str, str]:
-    """What ``%p0``, ``%p1``… of ``@derivative`` stand for."""
-    parameters = [("status", False)]
-    if prepared.lowered.returns_value:
-        parameters.append(("result", True))
-    flat = [
-        name
-        for position, ty in enumerate(question.argument_types)
-        for name in _leaf_names(name_of(function, position), ty)
-    ]
-    parameters += zip(flat, request.varying, strict=True)
-    if request.mode is Mode.FORWARD_OVER_REVERSE:
-        parameters = [
-            (f"d{name}" if shadow else name, varies)
-            for name, varies in parameters
-            for shadow in range(1 + varies)
-        ]
-    return {f"p{i}": name for i, (name, _) in enumerate(parameters)}
-
-
-def _leaf_names(name: str, ty: Any) -> list[str]:
-    if isinstance(ty, TUPLE):
-        parts = _item_names(name, ty)
-        return [leaf for part, item in parts for leaf in _leaf_names(part, item)]
-    if isinstance(ty, types.Array):
-        axes = range(ty.ndim)
-        strides = [] if ty.layout in "CF" else [f"{name}.strides[{k}]" for k in axes]
-        return [name, *[f"{name}.shape[{k}]" for k in axes], *strides]
-    return [name] * len(leaves(ty))
-
-
-def _item_names(name: str, ty: Any) -> list[tuple[str, Any]]:
-    fields = getattr(ty, "fields", None)
-    own = [f"{name}.{f}" for f in fields] if fields else [f"{name}[{k}]" for k in range(len(ty))]
-    return list(zip(own, ty.types, strict=True))
-
-
-def _activity(function: Any, question: Question, stages: Stages) -> Iterator[Activity]:
-    request, effects = stages.differentiated.request, stages.prepared.effects
-    flat = iter(items(question.argument_types, request.varying, effects.writes))
-    for position, ty in enumerate(question.argument_types):
-        asked = question.varying[position]
-        for name, item_type in _flat_names(name_of(function, position), ty):
-            item = next(flat)
-            yield Activity(
-                name,
-                str(item_type),
-                varies=asked and item.varies,
-                written=item.written,
-                hidden_shadow=item.varies and not asked,
-            )
-
-
-def _flat_names(name: str, ty: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(ty, TUPLE):
-        for part, item in _item_names(name, ty):
-            yield from _flat_names(part, item)
-    else:
-        yield name, ty
 
 
 def _lines(r: Report) -> Iterator[str]:

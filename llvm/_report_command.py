@@ -123,7 +123,7 @@ def parse_types(text: str) -> tuple[types.Type, ...]:
     Examples
     --------
     >>> parse_types("float64[:, ::1], (int64, float32)")
-    (Array(float64, 2, 'C', False, aligned=True), Tuple(int64, float32))
+    (Array(float64, 2, 'C', False, aligned=True), Tuple((int64, float32)))
     """
     return tuple(_parse(part) for part in _split(text))
 

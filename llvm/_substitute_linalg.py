@@ -85,7 +85,7 @@ def _dot_into(a: Any, b: Any, out: Any) -> Any:
 
 
 def _of_one_dtype(*given: Any) -> bool:
-    """Whether all are arrays of one and the same float or complex dtype, or Numba is to say what is wrong."""
+    """Whether these are arrays of one float or complex dtype; if not, Numba is to say so."""
     return (
         all(isinstance(a, types.Array) for a in given)
         and len({a.dtype for a in given}) == 1

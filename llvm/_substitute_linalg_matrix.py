@@ -243,7 +243,7 @@ def _svd(a: Any, full_matrices: Any = 1) -> Any:
 @overload(_compute_singular_values, target=TARGET_NAME)
 def _singular_values(a: Any) -> Any:
     def singular_values(a: Any) -> Any:
-        return np.linalg.svd(a, 0)[1]
+        return np.linalg.svd(a, False)[1]
 
     return singular_values
 

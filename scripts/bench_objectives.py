@@ -16,6 +16,7 @@ Run it with ``make bench``; `pip install jax torch` adds the peers.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import importlib
 import json
 import os
@@ -144,8 +145,10 @@ def measure_memory(names: list[str]) -> None:
 def peak(function: Any, arguments: tuple[Any, ...]) -> int:
     """Bytes that the process has at most during a call, beyond what it had before. Linux only.
 
-    What the heap has to spare, some hundred kilobytes, goes unnoticed.
+    The heap gives back what it has to spare, or small allocations would go unnoticed.
     """
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # starts the peak anew
     before = _resident("VmRSS")
     function(*arguments)
@@ -223,14 +226,14 @@ def print_times(results: dict[str, dict[str, list[float]]], threads: int) -> Non
     """Medians with the smallest and largest in µs; ratios as medians of those within each round."""
     print(f"\nthreads={threads} for everybody; value and gradient")
     print(f"{'':18}{'primal µs':>12}{'gradient µs':>30}{'÷ primal':>10}", end="")
-    print("".join(f"{name:>15}" for name in PEERS) + "   ÷ ours")
+    print("".join(f"{name:>19}" for name in PEERS) + "   ÷ ours")
     ratios = []
     for row, times in results.items():
         primal, ours = ([1e6 * t for t in times[name]] for name in ("primal", "ours"))
         ratios.append(ratio(times, "ours", "primal"))
         spread = f"{statistics.median(ours):.1f} ({min(ours):.1f} … {max(ours):.1f})"
         print(f"{row:18}{statistics.median(primal):12.1f}{spread:>30}{ratios[-1]:10.2f}", end="")
-        print("".join(f"{against(times, peer):>15}" for peer in PEERS))
+        print("".join(f"{against(times, peer):>19}" for peer in PEERS))
     print(f"gradient ÷ primal: median {statistics.median(ratios):.2f}, largest {max(ratios):.2f}")
     sys.stdout.flush()
 

@@ -15,6 +15,7 @@ import argparse
 import inspect
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,7 +233,7 @@ def table(rows: dict[str, Row]) -> Iterator[str]:
     yield f"{'':24}{'gradient ÷ primal':>18}{'spread':>16}{'kept':>13}{'mallocs':>9}{'compile':>10}"
     for name, row in rows.items():
         if row.problem:
-            yield f"{name:24}  {row.problem[:90]}"
+            yield f"{name:24}  {textwrap.shorten(row.problem, 90, placeholder=' …')}"
             continue
         kept = "not known" if row.kept is None else f"{row.kept:,} B"
         spread = f"{row.low:.2f} … {row.high:.2f}"

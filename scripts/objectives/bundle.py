@@ -24,21 +24,19 @@ from ._objective import Objective
 
 @njit(error_model="numpy")
 def rotate(r, x, y, z):
+    """Rodrigues' formula: cos φ x + sin φ / φ (r × x) + (1 - cos φ) / φ² (r · x) r."""
     square = r[0] ** 2 + r[1] ** 2 + r[2] ** 2
-    if square == 0.0:
-        return (
-            x + r[1] * z - r[2] * y,
-            y + r[2] * x - r[0] * z,
-            z + r[0] * y - r[1] * x,
-        )
-    angle = math.sqrt(square)
-    cosine, sine = math.cos(angle), math.sin(angle)
-    a, b, c = r[0] / angle, r[1] / angle, r[2] / angle
-    along = (a * x + b * y + c * z) * (1.0 - cosine)
+    cosine, across, along = 1.0, 1.0, 0.5
+    if square > 0.0:
+        angle = math.sqrt(square)
+        cosine = math.cos(angle)
+        across = math.sin(angle) / angle
+        along = (1.0 - cosine) / square
+    along *= r[0] * x + r[1] * y + r[2] * z
     return (
-        cosine * x + sine * (b * z - c * y) + along * a,
-        cosine * y + sine * (c * x - a * z) + along * b,
-        cosine * z + sine * (a * y - b * x) + along * c,
+        cosine * x + across * (r[1] * z - r[2] * y) + along * r[0],
+        cosine * y + across * (r[2] * x - r[0] * z) + along * r[1],
+        cosine * z + across * (r[0] * y - r[1] * x) + along * r[2],
     )
 
 

@@ -66,10 +66,12 @@ def bone_motions(angles, parents, relatives, inverses):
     for b in range(count):
         turn_into(turns[b], angles[b])
         compose_into(turned[b], relatives[b], turns[b])
-        if parents[b] < 0:
-            stands[b] = turned[b]
-        else:
+        if parents[b] >= 0:
             compose_into(stands[b], stands[parents[b]], turned[b])
+        else:
+            for i in range(3):
+                for j in range(4):
+                    stands[b, i, j] = turned[b, i, j]
         compose_into(motions[b], stands[b], inverses[b])
     return motions
 
