@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import overload
-from numba.np.linalg import _BLAS, _LAPACK, F_INT_nptype, _dummy_liveness_func, get_blas_kind
-from numba.np.numpy_support import as_dtype
+from numba import _helperlib, types
+from numba.extending import overload, register_jitable
 
-PIVOT = F_INT_nptype
+PIVOT = np.int64 if getattr(_helperlib, "LAPACK_BUILD_ILP64", False) else np.int32
 """The integer type of LAPACK's pivots."""
 
 
@@ -58,11 +56,33 @@ def ungqr(a: Any, tau: Any) -> int:
     raise NotImplementedError
 
 
+# Numba's linear algebra takes 0.1 s to import, so that waits until something is compiled.
+
+
+def _blas(dtype: types.Type, name: str) -> tuple[Any, int]:
+    """A function of Numba's, and the letter by which it knows the dtype."""
+    from numba.np.linalg import _BLAS, get_blas_kind
+
+    return getattr(_BLAS(), name)(dtype), ord(get_blas_kind(dtype))
+
+
+def _lapack(dtype: types.Type, name: str) -> tuple[Any, int]:
+    """The same for LAPACK."""
+    from numba.np.linalg import _LAPACK, get_blas_kind
+
+    return getattr(_LAPACK(), name)(dtype), ord(get_blas_kind(dtype))
+
+
+@register_jitable
+def _alive(sizes: Any) -> Any:
+    """Keep arrays of which only the address was passed."""
+    return sizes[0]
+
+
 @overload(gemm)
 def _gemm(c: Any, a: Any, b: Any, op_a: Any, op_b: Any, sign: Any, add: Any) -> Any:
-    call = _BLAS().numba_xxgemm(c.dtype)
-    kind = ord(get_blas_kind(c.dtype))
-    factors = np.array([-1, 0, 1], as_dtype(c.dtype))
+    call, kind = _blas(c.dtype, "numba_xxgemm")
+    factors = np.array([-1, 0, 1], str(c.dtype))
     letters = np.array([ord(x) for x in "ntxc"])
     kept = 3 if isinstance(c.dtype, types.Complex) else 1  # real numbers have no conjugate
 
@@ -87,20 +107,19 @@ def _gemm(c: Any, a: Any, b: Any, op_a: Any, op_b: Any, sign: Any, add: Any) -> 
             c.ctypes,
             max(c.strides[0] // size, n),
         )
-        _dummy_liveness_func([a.size, b.size, c.size])
+        _alive([a.size, b.size, c.size])
 
     return gemm
 
 
 @overload(getrf)
 def _getrf(a: Any, pivots: Any) -> Any:
-    call = _LAPACK().numba_xxgetrf(a.dtype)
-    kind = ord(get_blas_kind(a.dtype))
+    call, kind = _lapack(a.dtype, "numba_xxgetrf")
 
     def getrf(a: Any, pivots: Any) -> Any:
         n = a.shape[0]
         info = call(kind, n, n, a.ctypes, n, pivots.ctypes)
-        _dummy_liveness_func([a.size, pivots.size])
+        _alive([a.size, pivots.size])
         return info
 
     return getrf
@@ -108,13 +127,12 @@ def _getrf(a: Any, pivots: Any) -> Any:
 
 @overload(getri)
 def _getri(a: Any, pivots: Any) -> Any:
-    call = _LAPACK().numba_ez_xxgetri(a.dtype)
-    kind = ord(get_blas_kind(a.dtype))
+    call, kind = _lapack(a.dtype, "numba_ez_xxgetri")
 
     def getri(a: Any, pivots: Any) -> Any:
         n = a.shape[0]
         info = call(kind, n, a.ctypes, n, pivots.ctypes)
-        _dummy_liveness_func([a.size, pivots.size])
+        _alive([a.size, pivots.size])
         return info
 
     return getri
@@ -122,14 +140,13 @@ def _getri(a: Any, pivots: Any) -> Any:
 
 @overload(potrf)
 def _potrf(a: Any) -> Any:
-    call = _LAPACK().numba_xxpotrf(a.dtype)
-    kind = ord(get_blas_kind(a.dtype))
+    call, kind = _lapack(a.dtype, "numba_xxpotrf")
     upper = ord("U")
 
     def potrf(a: Any) -> Any:
         n = a.shape[0]
         info = call(kind, upper, n, a.ctypes, n)
-        _dummy_liveness_func([a.size])
+        _alive([a.size])
         return info
 
     return potrf
@@ -137,14 +154,13 @@ def _potrf(a: Any) -> Any:
 
 @overload(evd)
 def _evd(a: Any, w: Any) -> Any:
-    call = _LAPACK().numba_ez_xxxevd(a.dtype)
-    kind = ord(get_blas_kind(a.dtype))
+    call, kind = _lapack(a.dtype, "numba_ez_xxxevd")
     vectors, lower = ord("V"), ord("L")
 
     def evd(a: Any, w: Any) -> Any:
         n = a.shape[0]
         info = call(kind, vectors, lower, n, a.ctypes, n, w.ctypes)
-        _dummy_liveness_func([a.size, w.size])
+        _alive([a.size, w.size])
         return info
 
     return evd
@@ -152,15 +168,14 @@ def _evd(a: Any, w: Any) -> Any:
 
 @overload(gesdd)
 def _gesdd(a: Any, u: Any, s: Any, vh: Any, whole: Any) -> Any:
-    call = _LAPACK().numba_ez_gesdd(a.dtype)
-    kind = ord(get_blas_kind(a.dtype))
+    call, kind = _lapack(a.dtype, "numba_ez_gesdd")
     job_all, job_some = ord("A"), ord("S")
 
     def gesdd(a: Any, u: Any, s: Any, vh: Any, whole: Any) -> Any:
         n, m = a.shape
         job = job_all if whole else job_some
         info = call(kind, job, m, n, a.ctypes, m, s.ctypes, u.ctypes, m, vh.ctypes, vh.shape[1])
-        _dummy_liveness_func([a.size, u.size, s.size, vh.size])
+        _alive([a.size, u.size, s.size, vh.size])
         return info
 
     return gesdd
@@ -168,13 +183,12 @@ def _gesdd(a: Any, u: Any, s: Any, vh: Any, whole: Any) -> Any:
 
 @overload(geqrf)
 def _geqrf(a: Any, tau: Any) -> Any:
-    call = _LAPACK().numba_ez_geqrf(a.dtype)
-    kind = ord(get_blas_kind(a.dtype))
+    call, kind = _lapack(a.dtype, "numba_ez_geqrf")
 
     def geqrf(a: Any, tau: Any) -> Any:
         n, m = a.shape
         info = call(kind, m, n, a.ctypes, m, tau.ctypes)
-        _dummy_liveness_func([a.size, tau.size])
+        _alive([a.size, tau.size])
         return info
 
     return geqrf
@@ -182,13 +196,12 @@ def _geqrf(a: Any, tau: Any) -> Any:
 
 @overload(ungqr)
 def _ungqr(a: Any, tau: Any) -> Any:
-    call = _LAPACK().numba_ez_xxgqr(a.dtype)
-    kind = ord(get_blas_kind(a.dtype))
+    call, kind = _lapack(a.dtype, "numba_ez_xxgqr")
 
     def ungqr(a: Any, tau: Any) -> Any:
         n, m = a.shape
         info = call(kind, m, n, n, a.ctypes, m, tau.ctypes)
-        _dummy_liveness_func([a.size, tau.size])
+        _alive([a.size, tau.size])
         return info
 
     return ungqr

@@ -16,6 +16,7 @@ from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
 from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
 from ._prepare import Prepared
+from ._rounding import marked
 from ._rule_calls import PREFIX, always_shadowed, integers_marked, revealed
 from ._target_machine import run_pipeline, target_machine
 
@@ -158,6 +159,7 @@ def _forms(seen: str, rest: str, request: Request) -> Iterator[str]:
     LLVM's scalar evolution, which Enzyme asks about pairs of loops, has an assertion that fails for
     some of them, "No dominance between recurrences". Remove the other forms when it does not.
     """
+    seen = marked(seen)
     module = inlined(seen) + rest
     yield _after(module, request.passes_before) if request.passes_before else module
     if not request.runtime_activity:

@@ -103,7 +103,9 @@ class JitCall:
         wanted = tuple(map(_contiguous, given))
         try:
             require_varying("a derivative", function, self.varying, wanted)
-            self.program = find_program(function, Question(mode, wanted, self.varying, options=options))
+            self.program = find_program(
+                function, Question(mode, wanted, self.varying, options=options)
+            )
         except TypeError as error:
             raise errors.TypingError(str(error)) from error
         self.function = function

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import llvmlite.binding as llvm
 
 from ._arena import with_arena
-from ._differentiate import ENTRY, ERROR_COUNTER, Differentiated
+from ._differentiate import ENTRY, ERROR_COUNTER, Differentiated, Mode
 from ._lower import private
 from ._prepare import with_bodies
+from ._rounding import contracted, loosened
 from ._target_machine import run_pipeline, target_machine
 
 
@@ -31,22 +31,12 @@ def optimise(differentiated: Differentiated, passes: str = "O3") -> Optimised:
     passes : str
         `Options.passes_after`.
     """
-    text = with_bodies(_contract_vectors(differentiated.ir), differentiated.prepared.unseen)
+    text = contracted(differentiated.ir)
+    if differentiated.request.mode is not Mode.PRIMAL:
+        text = loosened(text)
+    text = with_bodies(text, differentiated.prepared.unseen)
     module = llvm.parse_assembly(text)
     module.link_in(llvm.parse_assembly(ERROR_COUNTER))
     module = llvm.parse_assembly(private(with_arena(str(module)), keep=(ENTRY,)))
     module = run_pipeline(module, target_machine(), passes, vectorise=True)
     return Optimised(differentiated, str(module))
-
-
-_VECTOR_OPERATION = re.compile(r"= (fadd|fsub|fmul) (?=<\d+ x )")
-
-
-def _contract_vectors(ir: str) -> str:
-    """Let a product and a sum of vectors be one fused operation, in derivatives as in primals.
-
-    Vectors at this stage come only from code that asked for them, and for contraction. Enzyme does
-    not carry the flag over to the derivative, which then takes twice the operations. Scalar code
-    keeps its rounding.
-    """
-    return _VECTOR_OPERATION.sub(r"= \1 contract ", ir)

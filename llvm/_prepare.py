@@ -211,6 +211,8 @@ def _mark_symbols(text: str) -> str:
             text,
             flags=re.M,
         )
+    reshape = r"^(declare i32 @numba_attempt_nocopy_reshape\(.*\)) nofree"
+    text = re.sub(reshape, r"\1 memory(argmem: readwrite) nofree", text, flags=re.M)
     # Within a part of a parallel loop always the same. As a call that may depend on memory Enzyme
     # does not find it, inactive as it is, in the parts that regions have it derive.
     text = re.sub(r"^(declare i64 @get_thread_id\(\)).*$", rf"\1 {_PURE}", text, flags=re.M)

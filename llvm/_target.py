@@ -80,7 +80,6 @@ class _TypingContext(BaseTypingContext):
         refuse_derivative(getattr(val, "derivative_of", None))
         return super().resolve_value_type(val)
 
-
     def resolve_getattr(self, typ: Any, attr: str) -> Any:
         # Numba would compile methods of jitclasses for the CPU.
         if isinstance(typ, types.ClassInstanceType):
