@@ -107,7 +107,7 @@ def _gemm(c: Any, a: Any, b: Any, op_a: Any, op_b: Any, sign: Any, add: Any) -> 
             c.ctypes,
             max(c.strides[0] // size, n),
         )
-        _alive([a.size, b.size, c.size])
+        _alive((a.size, b.size, c.size))
 
     return gemm
 
@@ -119,7 +119,7 @@ def _getrf(a: Any, pivots: Any) -> Any:
     def getrf(a: Any, pivots: Any) -> Any:
         n = a.shape[0]
         info = call(kind, n, n, a.ctypes, n, pivots.ctypes)
-        _alive([a.size, pivots.size])
+        _alive((a.size, pivots.size))
         return info
 
     return getrf
@@ -132,7 +132,7 @@ def _getri(a: Any, pivots: Any) -> Any:
     def getri(a: Any, pivots: Any) -> Any:
         n = a.shape[0]
         info = call(kind, n, a.ctypes, n, pivots.ctypes)
-        _alive([a.size, pivots.size])
+        _alive((a.size, pivots.size))
         return info
 
     return getri
@@ -146,7 +146,7 @@ def _potrf(a: Any) -> Any:
     def potrf(a: Any) -> Any:
         n = a.shape[0]
         info = call(kind, upper, n, a.ctypes, n)
-        _alive([a.size])
+        _alive((a.size,))
         return info
 
     return potrf
@@ -160,7 +160,7 @@ def _evd(a: Any, w: Any) -> Any:
     def evd(a: Any, w: Any) -> Any:
         n = a.shape[0]
         info = call(kind, vectors, lower, n, a.ctypes, n, w.ctypes)
-        _alive([a.size, w.size])
+        _alive((a.size, w.size))
         return info
 
     return evd
@@ -175,7 +175,7 @@ def _gesdd(a: Any, u: Any, s: Any, vh: Any, whole: Any) -> Any:
         n, m = a.shape
         job = job_all if whole else job_some
         info = call(kind, job, m, n, a.ctypes, m, s.ctypes, u.ctypes, m, vh.ctypes, vh.shape[1])
-        _alive([a.size, u.size, s.size, vh.size])
+        _alive((a.size, u.size, s.size, vh.size))
         return info
 
     return gesdd
@@ -188,7 +188,7 @@ def _geqrf(a: Any, tau: Any) -> Any:
     def geqrf(a: Any, tau: Any) -> Any:
         n, m = a.shape
         info = call(kind, m, n, a.ctypes, m, tau.ctypes)
-        _alive([a.size, tau.size])
+        _alive((a.size, tau.size))
         return info
 
     return geqrf
@@ -201,7 +201,7 @@ def _ungqr(a: Any, tau: Any) -> Any:
     def ungqr(a: Any, tau: Any) -> Any:
         n, m = a.shape
         info = call(kind, m, n, n, a.ctypes, m, tau.ctypes)
-        _alive([a.size, tau.size])
+        _alive((a.size, tau.size))
         return info
 
     return ungqr

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import llvmlite.binding as llvm
 
 from ._diagnostics import has_crashed, translate
-from ._effects import HINT
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
 from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
@@ -124,11 +123,7 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
         Enzyme cannot differentiate the function for another reason.
     """
     if request.mode is Mode.PRIMAL:
-        ir = (
-            HINT.sub("", prepared.ir)
-            + _function_itself(prepared, request)
-            + _entry(prepared, request)
-        )
+        ir = prepared.ir + _function_itself(prepared, request) + _entry(prepared, request)
         return Differentiated(prepared, request, ir)
     seen = prepared.ir
     if request.mode is Mode.FORWARD:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import llvmlite.binding as llvm
 
 from ._lower import PRIMAL, Lowered
+from ._memory_types import without_types
 from ._pointers import mixes_pointers
 from ._rule_calls import PREFIX
 from ._target_machine import run_passes, target_machine
@@ -30,10 +31,6 @@ class Effects:
     writes: tuple[bool, ...]
     may_raise: bool
     mixes_pointers: bool
-
-
-# Enzyme's type hints stand for unknown functions that could write anything.
-HINT = re.compile(r"^ *(?:tail )?call void @__enzyme_(?:double|float|integer)\(.*\n", re.M)
 
 
 def analyse(lowered: Lowered, ir: str) -> Effects:
@@ -61,7 +58,7 @@ def body_mixes_pointers(ir: str, name: str) -> bool:
 
 
 def _optimised(ir: str, name: str) -> str:
-    module = llvm.parse_assembly(HINT.sub("", ir))
+    module = llvm.parse_assembly(without_types(ir))
     module.get_function(name).linkage = "external"
     run_passes(module, target_machine(), speed_level=2, vectorise=False)
     return str(module)

@@ -12,9 +12,10 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import compiler_lock, errors, types
 
-from ._abi import I64, POINTER, Leaf, leaves, pack
+from ._abi import POINTER, Leaf, leaves, pack
 from ._arguments import signature_of
 from ._errors import AutodiffError, UnsupportedResultError
+from ._memory_types import of_all_items, state_memory_types
 from ._rule_calls import HIDDEN
 from ._target import dispatcher_for, libraries
 
@@ -192,19 +193,6 @@ COUNT_ERROR = "count_rule_error"
 RECURSIVE = ".numba.unresolved$"
 
 
-def state_memory_types(module: Any, builder: Any, all_leaves: Any, flat: Any) -> None:
-    """Tell Enzyme what lies behind each pointer, so that its type analysis has nothing to guess."""
-    for leaf, value in zip(all_leaves, flat, strict=True):
-        if leaf.enzyme_hint is None:
-            continue
-        kind, size = leaf.enzyme_hint
-        name = f"__enzyme_{kind}"
-        hint = module.globals.get(name)
-        if hint is None:
-            hint = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, I64]), name)
-        builder.call(hint, [value, I64(size)])
-
-
 def link(compiled: Sequence[Any], modules: Sequence[Any]) -> str:
     """One module of everything: Numba functions with all that they call, and modules built here."""
     texts = [str(module) for module in modules]
@@ -215,7 +203,7 @@ def link(compiled: Sequence[Any], modules: Sequence[Any]) -> str:
         result.library._ensure_finalized()
         linked.link_in(result.library._final_module.clone())
     text = _LONG_NAME.sub(_shortened, _link_recursive_calls(linked))
-    return _TYPE_HINT.sub(_everywhere, text)
+    return of_all_items(text)
 
 
 def private(text: str, keep: Collection[str]) -> str:
@@ -226,17 +214,6 @@ def private(text: str, keep: Collection[str]) -> str:
         if not (function.is_declaration or name in keep or name.endswith(HIDDEN)):
             function.linkage = "internal"
     return str(module)
-
-
-# What `state_memory_types` says holds for the first item. As an attribute, which llvmlite cannot
-# write, it can be said of all: Enzyme then knows what it loads at an index it cannot follow.
-_TYPE_HINT = re.compile(r"call void @__enzyme_(double|float|integer)\(ptr (?!\")")
-_TYPES = {"double": "Float@double", "float": "Float@float", "integer": "Integer"}
-
-
-def _everywhere(found: re.Match[str]) -> str:
-    kind = "{[-1]:Pointer, [-1,-1]:" + _TYPES[found[1]] + "}"
-    return f'{found[0]}"enzyme_type"="{kind}" '
 
 
 # LLVM refuses names of values beyond 1,024 characters, and names blocks after the function that was

@@ -9,6 +9,7 @@ import llvmlite.binding as llvm
 from ._arena import with_arena
 from ._differentiate import ENTRY, ERROR_COUNTER, Differentiated, Mode
 from ._lower import private
+from ._memory_types import without_types
 from ._prepare import with_bodies
 from ._rounding import contracted, loosened
 from ._target_machine import run_pipeline, target_machine
@@ -34,7 +35,7 @@ def optimise(differentiated: Differentiated, passes: str = "O3") -> Optimised:
     text = contracted(differentiated.ir)
     if differentiated.request.mode is not Mode.PRIMAL:
         text = loosened(text)
-    text = with_bodies(text, differentiated.prepared.unseen)
+    text = without_types(with_bodies(text, differentiated.prepared.unseen))
     module = llvm.parse_assembly(text)
     module.link_in(llvm.parse_assembly(ERROR_COUNTER))
     module = llvm.parse_assembly(private(with_arena(str(module)), keep=(ENTRY,)))

@@ -22,7 +22,8 @@ from numba.core import cgutils, types
 
 from ._abi import I8, I64, POINTER, leaves, pack
 from ._effects import body_mixes_pointers
-from ._lower import compile_raw, count_error, link, state_memory_types
+from ._lower import compile_raw, count_error, link
+from ._memory_types import state_memory_types
 from ._parallel_lowering import Region, call_kernel, make_schedule
 from ._recomputed_rule import in_one
 from ._rule_calls import SHADOWED, RuledCall, always_shadowed, opaque_calls

@@ -13,7 +13,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from ._abi import I64, POINTER, Leaf, leaves, pack
-from ._lower import count_error, state_memory_types
+from ._lower import count_error
+from ._memory_types import state_memory_types
 from ._rule_calls import RuledCall
 
 VOID = ir.VoidType()

@@ -32,6 +32,7 @@ from numba.parfors import parfor_lowering as lowering
 
 from enzyme_rules import find_rule, generation
 
+from ._array_expressions import write_arrays_ourselves
 from ._memory import MallocContext
 from ._parallel_lowering import call_region, lower_parfor
 from ._rule_calls import make_call_stub
@@ -249,6 +250,7 @@ def _lower_parallel_loops_ourselves() -> None:
 
 
 _lower_parallel_loops_ourselves()
+write_arrays_ourselves(lambda context: isinstance(context, _TargetContext))
 target_registry[TARGET_NAME] = EnzymeTarget
 dispatcher_registry[target_registry[TARGET_NAME]] = EnzymeDispatcher
 jit_registry[target_registry[TARGET_NAME]] = _jit
