@@ -89,7 +89,7 @@ def add_hermitian(a: Any, h: Any) -> None:
             a[i, j] += h[i, j] + np.conj(h[j, i])
 
 
-@njit()
+@njit(error_model="numpy")
 def divided(numerator: Any, gap: Any) -> Any:
     """The quotient; 0 where nothing is asked for, whatever the gap between eigenvalues."""
     return numerator * 0.0 if numerator == 0 else numerator / gap

@@ -19,7 +19,7 @@ _BLOCK = 48
 
 
 # Sums in any order, as in BLAS.
-@njit(fastmath={"reassoc", "contract"})
+@njit(fastmath={"reassoc", "contract"}, error_model="numpy")
 def _solve_row(x: Any, t: Any, start: int, upper: int, transposed: int, unit: int) -> None:
     """Solve with the block of t that begins at `start`, along the rows of t in either case."""
     n = x.size

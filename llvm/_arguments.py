@@ -209,7 +209,7 @@ def _advice(argument: Any) -> str:
     return "Pass its arrays and numbers as separate arguments, or as a (named) tuple."
 
 
-def can_vary(ty: types.Type) -> bool:
+def can_vary(ty: Any) -> bool:
     """Whether an argument of this type has a derivative."""
     if isinstance(ty, TUPLE):
         return any(map(can_vary, ty.types))

@@ -26,19 +26,11 @@ _WRITTEN_AS = {
     "numba_xxgem": "np.dot and @ of matrices",
     "numba_xx": "np.linalg",
     "numba_ez": "np.linalg",
-    "numba_gamma": "math.gamma",
-    "lgamma": "math.lgamma",
-    "numba_lgamma": "math.lgamma",
-    "numba_cpow": "** of complex numbers",
-    "numba_dict": "a dict",
-    "numba_list": "a typed list",
-    "numba_get_np_random": "np.random",
-    "numba_get_py_random": "random",
-    "NRT_MemInfo_new_varsize": "a list, also inside np.where, np.sort and np.unique",
-    "PyFloat": "print",
+    "numba_frexp": "math.frexp",
+    "numba_ldexp": "math.ldexp",
 }
 # Enzyme dies of these, instead of saying so.
-_DEADLY = ("lgamma", "numba_lgamma")
+_DEADLY = ("lgamma",)
 
 
 def has_crashed(error: ToolchainError) -> bool:

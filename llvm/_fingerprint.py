@@ -9,6 +9,7 @@ cannot be told, there is no key, and nothing is kept on disk.
 from __future__ import annotations
 
 import builtins
+import dis
 import functools
 import hashlib
 import os
@@ -25,9 +26,12 @@ import numpy as np
 from numba.core import types
 from numba.core.extending import _Intrinsic
 from numba.core.registry import CPUDispatcher
+from numba.np.ufunc.gufunc import GUFunc
+from numba.stencils.stencil import StencilFunc
 
 from enzyme_rules import Rule, find_rule, symbol_rules
 
+from ._counterparts import KINDS
 from ._options import DEFAULT
 from ._target_machine import target_description, tool_for
 
@@ -46,6 +50,9 @@ _NAMED = (
 # Plain functions of ours that compiled code refers to: names for overloads, whose files tell what
 # they do.
 _OUR_PACKAGES = {"enzyme_rules", "llvm", "sht"}
+
+
+_PLAIN = (int, float, complex, str, bytes, type(None), type(...), np.generic)
 
 
 class _Unknown(Exception):
@@ -97,7 +104,7 @@ class _Walk:
         if id(value) in self.seen:
             self.add(f"again {self.seen[id(value)]}")
             return
-        if isinstance(value, (int, float, complex, str, bytes, type(None), np.generic)):
+        if isinstance(value, _PLAIN):
             self.add(type(value).__name__, repr(value))
             return
         self.seen[id(value)] = len(self.seen)
@@ -114,6 +121,8 @@ class _Walk:
             self._visit_dispatcher(value)
         elif isinstance(value, _Intrinsic):
             self._visit_intrinsic(value._defn)
+        elif isinstance(value, KINDS):
+            self._visit_kernel(value)
         elif isinstance(value, python_types.ModuleType):
             self.add("module", value.__name__)
         elif isinstance(value, types.Dispatcher):
@@ -152,6 +161,21 @@ class _Walk:
         if rule is not None:
             self._visit_rule(rule)
 
+    def _visit_kernel(self, kernel: Any) -> None:
+        """A function of `@vectorize`, `@guvectorize` or `@stencil`."""
+        self.add(type(kernel).__name__)
+        if isinstance(kernel, StencilFunc):
+            self.add(kernel.mode)
+            self.visit(tuple(sorted(kernel.options.items())))
+            self._visit_function(kernel.kernel_ir.func_id.func)
+            return
+        dispatcher = kernel._dispatcher
+        self.add(repr(sorted(dispatcher.targetoptions.items())), repr(kernel.identity))
+        if kernel._frozen:
+            self.add(repr([str(signature) for signature in dispatcher.overloads]))
+        self.add(str(kernel.gufunc_builder.signature if isinstance(kernel, GUFunc) else ""))
+        self._visit_function(dispatcher.py_func)
+
     def _visit_intrinsic(self, definition: Any) -> None:
         # Its code runs when Numba compiles, with whatever its module holds: the files of its
         # package and what it was made with say what it does.
@@ -184,7 +208,15 @@ class _Walk:
                 continue
             value = function.__globals__[name]
             self.add("global", name)
-            self.visit(value)
+            before = dict(self.seen)
+            try:
+                self.visit(value)
+            except _Unknown:
+                if name in _loaded_globals(function.__code__):
+                    raise
+                self.add("attribute")  # of something else, that is called the same
+                self.seen = before  # what is unknown may still be asked for in earnest
+                continue
             if isinstance(value, python_types.ModuleType):
                 self._visit_members(value, names)
 
@@ -222,6 +254,16 @@ def _names(code: Any) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, python_types.CodeType):
             yield from _names(constant)
+
+
+def _loaded_globals(code: Any) -> Iterator[str]:
+    """Those of `_names` that are no attributes."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield instruction.argval
+    for constant in code.co_consts:
+        if isinstance(constant, python_types.CodeType):
+            yield from _loaded_globals(constant)
 
 
 def _package(value: Any) -> str:

@@ -14,8 +14,9 @@ from numba.core import compiler_lock, errors, types
 
 from ._abi import POINTER, Leaf, leaves, pack
 from ._arguments import signature_of
-from ._errors import AutodiffError, UnsupportedResultError
+from ._errors import AutodiffError, NoDerivativeError, UnsupportedResultError
 from ._memory_types import of_all_items, state_memory_types
+from ._refusals import refusal
 from ._rule_calls import HIDDEN
 from ._target import dispatcher_for, libraries
 
@@ -114,8 +115,15 @@ def compile_raw(
     argument_types = tuple(argument_types)
     try:
         dispatcher.compile(argument_types)
-    except (errors.NumbaError, NotImplementedError, TypeError) as error:  # the last: objmode
+    except (errors.NumbaError, NotImplementedError, TypeError) as error:
         name = function.py_func.__qualname__
+        if refused := refusal(error):
+            what, place = refused
+            raise NoDerivativeError(
+                f"`{name}` cannot be differentiated{place and f' ({place})'}: {what}",
+                stage="lower",
+                function=name,
+            ) from error
         shown = ", ".join(map(str, argument_types))
         raise AutodiffError(
             f"Numba cannot compile `{name}({shown})`: {error}", stage="lower", function=name

@@ -18,10 +18,14 @@ from enzyme_rules import (
     symbol_rules,
 )
 
+from . import _substitutes as _substitutes  # in force from now on
 from ._abi import leaves
+from ._complex_powers import with_powers
 from ._custom_rule import custom_rule
 from ._effects import Effects, analyse
+from ._inactive import declared_inactive, inactive_body, mark_inactive
 from ._linear_rule import linear_rule
+from ._loads import with_types_of_loads
 from ._lower import COUNT_ERROR, Lowered, compile_raw, flat_function, link, private
 from ._parallel_lowering import Region
 from ._parallel_rule import region_body, region_rule
@@ -66,9 +70,34 @@ _INACTIVE = (
     "get_num_threads",
     "get_thread_id",
     "numba_attempt_nocopy_reshape",
+    "numba_unpickle",
+    # Random numbers: the state of the generators. What is made of it in IR are integers first.
+    "numba_get_np_random_state",
+    "numba_get_py_random_state",
+    "numba_rnd_init",
+    "numba_rnd_shuffle",
+    # `print`: objects are made of numbers, but no numbers of objects.
     "numba_gil_ensure",
     "numba_gil_release",
-    "numba_unpickle",
+    "PyBool_FromLong",
+    "PyComplex_FromDoubles",
+    "PyErr_WriteUnraisable",
+    "PyFloat_FromDouble",
+    "PyLong_FromLongLong",
+    "PyLong_FromSsize_t",
+    "PyLong_FromUnsignedLongLong",
+    "PyObject_Str",
+    "PySys_FormatStdout",
+    "PySys_WriteStdout",
+    "PyTuple_New",
+    "PyTuple_SetItem",
+    "PyUnicode_AsUTF8",
+    "PyUnicode_AsUTF8AndSize",
+    "PyUnicode_FromKindAndData",
+    "PyUnicode_FromString",
+    "PyUnicode_FromStringAndSize",
+    "Py_DecRef",
+    "Py_IncRef",
 )
 
 
@@ -99,6 +128,8 @@ def prepare(
     text = without_primal(lowered.ir) if skip_primal else lowered.ir
     if twice:
         text = _linked(text, SHADOWED_POINTER)
+    if rules:
+        text = with_powers(text)
     unseen = ""
     attached: dict[str, RuledCall] = {}
     # What a rule has Enzyme look into may call functions that have rules: repeat until no call is
@@ -110,9 +141,9 @@ def prepare(
                 seen, more = _rule(call, forward, twice)
                 text, unseen = _linked(text, seen), _linked(unseen, more)
     text = _mark_symbols(_declare(text, attached))
-    text = private(text, keep=())
+    text = with_types_of_loads(private(text, keep=()))
     names = tuple(sorted({call.rule.name for call in attached.values()}))
-    effects = analyse(lowered, text)
+    effects = analyse(lowered, mark_inactive(text, for_enzyme=False))
     if twice and any(isinstance(call.rule, CustomRule) for call in attached.values()):
         # Enzyme looks into the rule, where `dx if dx is not x else scratch` is to be expected.
         effects = replace(effects, mixes_pointers=True)
@@ -134,6 +165,8 @@ def with_bodies(ir: str, unseen: str) -> str:
             attached.add(symbol)
             body = _body(find_call(symbol), symbol)
             text = _linked(text, private(body, keep=(symbol,)))
+    for symbol in sorted(declared_inactive(text)):
+        text = _linked(text, private(inactive_body(symbol), keep=(symbol,)))
     return text
 
 
@@ -206,11 +239,15 @@ def _mark_symbols(text: str) -> str:
                 text += f"declare void @{rule.free}(ptr)\n"
     for symbol in sorted(inactive):
         text = re.sub(
-            rf"^(declare [^\n]*@{re.escape(symbol)}\([^\n]*?\))[^\n]*$",
-            r'\1 nofree nounwind "enzyme_inactive"',
+            rf"^(declare [^\n]*@{re.escape(symbol)}\((?:\(none\)|[^\n()])*\))[^\n]*$",
+            # Enzyme finds no way past a call that is said to keep nothing of what it gets.
+            lambda found: (
+                found[1].replace(" captures(none)", "") + ' nofree nounwind "enzyme_inactive"'
+            ),
             text,
             flags=re.M,
         )
+    text = mark_inactive(text)
     reshape = r"^(declare i32 @numba_attempt_nocopy_reshape\(.*\)) nofree"
     text = re.sub(reshape, r"\1 memory(argmem: readwrite) nofree", text, flags=re.M)
     # Within a part of a parallel loop always the same. As a call that may depend on memory Enzyme

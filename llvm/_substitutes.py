@@ -7,4 +7,16 @@ what Numba computes.
 
 from __future__ import annotations
 
-MODULES = ()
+from . import (
+    _substitute_linalg,
+    _substitute_linalg_matrix,
+    _substitute_sorting,
+    _substitute_special,
+)
+
+MODULES = (
+    _substitute_linalg,
+    _substitute_linalg_matrix,
+    _substitute_sorting,
+    _substitute_special,
+)

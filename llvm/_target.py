@@ -26,6 +26,7 @@ from numba.core.target_extension import (
 )
 from numba.core.typing import templates
 from numba.core.typing.context import Context as BaseTypingContext
+from numba.experimental.jitclass.base import JitClassType
 from numba.extending import overload
 from numba.np.arrayobj import raise_with_shape_context
 from numba.parfors import parfor_lowering as lowering
@@ -33,8 +34,10 @@ from numba.parfors import parfor_lowering as lowering
 from enzyme_rules import find_rule, generation
 
 from ._array_expressions import write_arrays_ourselves
-from ._memory import MallocContext
+from ._counterparts import KINDS, counterpart
+from ._memory import MallocContext, data_models, with_any_pointer, with_outside_items
 from ._parallel_lowering import call_region, lower_parfor
+from ._refusals import refuse
 from ._rule_calls import make_call_stub
 
 TARGET_NAME = "enzyme"
@@ -78,6 +81,17 @@ class _TypingContext(BaseTypingContext):
     def resolve_value_type(self, val: Any) -> types.Type:
         if type(val) is registry.CPUDispatcher:
             val = dispatcher_for(val)
+        elif isinstance(val, KINDS):
+            val = counterpart(val, _make, EnzymeDispatcher.targetdescr)
+        elif isinstance(val, JitClassType):
+            return val.class_type
+        elif isinstance(val, dispatcher.ObjModeLiftedWith):
+            place = val.func_ir.loc
+            raise refuse(
+                "Python, as in `with objmode`",
+                "Compute in the surrounding function what depends on what varies, and pass the "
+                "rest as arguments; or give the @njit function around it a rule",
+            ).add_context(f"at {place.filename} ({place.line})")
         refuse_derivative(getattr(val, "derivative_of", None))
         return super().resolve_value_type(val)
 
@@ -117,15 +131,40 @@ def refuse_derivative(function: Any) -> None:
         )
 
 
+class _NoEnvironment:
+    """Where Numba would keep Python objects for compiled code, which ours outlives in the cache."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise refuse(
+            "the printing of an array, or of another object of Python's",
+            "Print its numbers one by one",
+        )
+
+
 class _TargetContext(cpu.CPUContext):
     @compiler_lock.global_compiler_lock
     def init(self) -> None:
         super().init()
+        self.data_model_manager = data_models()
         self._internal_codegen = _RawCodegen("enzyme")
 
     @cached_property
     def nrt(self) -> MallocContext:
         return MallocContext(self, self.enable_nrt)
+
+    def _make_helper(
+        self, builder: Any, typ: Any, value: Any = None, ref: Any = None, kind: str = "value"
+    ) -> Any:
+        helper = super()._make_helper(builder, typ, value, ref, kind)
+        if isinstance(typ, types.ListPayload):
+            return with_outside_items(helper)
+        if isinstance(typ, (types.List, types.ListIter, types.Set, types.SetIter)):
+            return with_any_pointer(helper)
+        return helper
+
+    def get_env_manager(self, builder: Any, return_pyobject: bool = False) -> Any:
+        # What makes an exception is never run: the function is called again to raise it.
+        return super().get_env_manager(builder, True) if return_pyobject else _NoEnvironment()
 
     def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
         # Methods of jitclasses come as functions of the CPU.

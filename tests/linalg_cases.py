@@ -4,7 +4,7 @@ import numba
 import numpy as np
 
 from llvm import Const, Duplicated, Reverse, autodiff, hvp, jvp, value_and_grad
-from tests.gradient_checks import copied, flat, identical
+from tests.gradient_checks import copied, flat, identical, like
 
 EPS = np.finfo(np.float64).eps
 
@@ -82,7 +82,7 @@ def check_all(function, arguments, argnums, count, *, growth=1e3, second=True):
             moved = [a if t is None else a + step * t for a, t in zip(full, tangents, strict=True)]
             return flat(which(*moved))
 
-        def differences(which, step=2e-3):
+        def differences(which, step=1e-4):
             near, far = (at(k * step, which) - at(-k * step, which) for k in (1, 2))
             return (8 * near - far) / (12 * step)
 
@@ -97,7 +97,7 @@ def check_all(function, arguments, argnums, count, *, growth=1e3, second=True):
 
     full[-1][:] = 1.0
     _, gradient = derive(*full)
-    shadows = [random(rng, a.shape, a.dtype) for a in arguments]
+    shadows = [like(a, rng) for a in arguments]
     given = [Duplicated(a, copied(s)) if i in argnums else Const(a)
              for i, (a, s) in enumerate(zip(arguments, shadows, strict=True))]  # fmt: skip
     autodiff(Reverse, function, *given, Const(full[-1]))

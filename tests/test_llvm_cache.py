@@ -40,8 +40,13 @@ def empty_cache(tmp_path, monkeypatch):
 def runs(monkeypatch):
     """Every run of Enzyme."""
     found = []
-    run = Enzyme.run
-    monkeypatch.setattr(Enzyme, "run", lambda *args, **more: found.append(1) or run(*args, **more))
+    run = Enzyme.run_and_listen
+
+    def counted(*args, **more):
+        found.append(1)
+        return run(*args, **more)
+
+    monkeypatch.setattr(Enzyme, "run_and_listen", counted)
     return found
 
 

@@ -273,7 +273,7 @@ QUESTIONS = [
     (lambda: grad(first)("text"), TypeError, r"Got a str for `x`"),
     (lambda: grad(first)((X, (1.0, [2.0]))), TypeError, r"Got a list for `x\[1\]\[1\]`"),
     (lambda: grad(first)(Pair(X, None)), AutodiffError, r"Numba cannot compile|must return"),
-    (lambda: grad(first)(Box(1.0)), TypeError, r"Got a Box for `x`"),
+    (lambda: grad(first)(Box(1.0)), TypeError, r"`x`.*An instance is a constant: pass"),
     (lambda: grad(first)(np.array([None])), TypeError, r"dtype is object: convert"),
     (lambda: grad(first)(np.zeros(2, [("a", "f8")])), TypeError, r"fields are \('a',\)"),
     (lambda: grad(first)(np.zeros(2, "M8[D]")), TypeError, r"dtype is datetime64\[D\]: convert"),
@@ -382,47 +382,16 @@ def calls_address(x):
 
 
 @numba.njit
-def sorts(x):
-    return np.sort(x)[0]
-
-
-@numba.njit
 def partitions(x):
     return np.median(x)
-
-
-@numba.njit
-def inverts(x):
-    return np.linalg.inv(np.outer(x, x) + np.eye(3)).sum()
-
-
-@numba.njit
-def dots(x):
-    return np.dot(x, x)
-
-
-@numba.njit
-def lists(x):
-    found = [v * v for v in x]
-    return found[0] + found[1]
-
-
-@numba.njit
-def log_gamma(x):
-    return math.lgamma(x[0])
 
 
 OPAQUE = {
     calls_opaque: ("opaque_of_the_error_test", "`calls_opaque`"),
     calls_opaque_deeper: ("opaque_of_the_error_test", "`calls_opaque_deeper`"),
-    inverts: ("numba_xxgetrf", "np.linalg"),
-    dots: ("numba_xxdot", "np.dot"),
-    lists: ("NRT_MemInfo_new_varsize_dtor", "a list"),
-    log_gamma: ("lgamma", "math.lgamma"),
 }
 OBSCURE = {
     calls_address: "enzyme_rules.c_function",
-    sorts: "sorts or partitions",
     partitions: "sorts or partitions",
 }
 _BABBLE = re.compile(r"_ZN|%\.|UNREACHABLE|Stack dump|Assertion|\[abi|0x[0-9a-f]+|<analysis>")

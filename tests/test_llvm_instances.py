@@ -4,7 +4,8 @@ import numba
 import numpy as np
 import pytest
 from numba import types
-from numba.experimental import jitclass, structref
+from numba.experimental import structref
+from numba.experimental.jitclass.decorators import jitclass
 from numba.extending import overload_method
 
 from llvm import compiled, grad, hessian, hvp, jacrev, jvp, vjp

@@ -162,7 +162,7 @@ def test_every_kind_of_argument():
     got, want = call_single(*single_precision), of_single(*single_precision)
     assert got[1][0].dtype == np.float32
     same(got[1][0], want[1][0])
-    np.testing.assert_allclose(got[0], want[0], rtol=np.finfo(np.float32).eps)
+    np.testing.assert_allclose(got[0], want[0], rtol=float(np.finfo(np.float32).eps))
 
 
 def test_products_and_matrices():

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 import pytest
 from numba import prange
+from numba.np.ufunc.parallel import get_thread_id
 
 from llvm import AutodiffError, compiled, grad, hvp, jvp, value_and_grad, vjp
 
@@ -197,8 +198,11 @@ CASES = [
 IDS = [f.__name__ for f, _ in CASES]
 
 
+LAUNCHED = numba.get_num_threads()
+
+
 def threads(n):
-    return min(n, numba.config.NUMBA_NUM_THREADS)
+    return min(n, LAUNCHED)
 
 
 @pytest.fixture(autouse=True)
@@ -290,7 +294,7 @@ def test_same_bits_in_every_run():
 def which_thread(x, seen):
     total = 0.0
     for i in prange(x.size):
-        seen[i] = numba.get_thread_id()
+        seen[i] = get_thread_id()
         total += x[i] ** 2
     return total
 

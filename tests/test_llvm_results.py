@@ -129,7 +129,7 @@ def test_vector_mode_covers_more_than_one_group():
     np.testing.assert_allclose(reverse, want, rtol=0, atol=8 * EPS)
     single = jacfwd(twenty)(x.astype(np.float32), 15)
     assert single.dtype == np.float32
-    np.testing.assert_allclose(single, want, rtol=0, atol=16 * np.finfo(np.float32).eps)
+    np.testing.assert_allclose(single, want, rtol=0, atol=16 * float(np.finfo(np.float32).eps))
 
 
 @pytest.mark.parametrize("transform", [jacfwd, jacrev])

@@ -1,0 +1,95 @@
+"""What is loaded, said to Enzyme: integers, which it would else ask a derivative of, and pointers.
+
+Numba knows the type of all that it loads. Enzyme has to guess where memory is reached through other
+memory, as with items of lists and counters of iterators.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+# Names that Enzyme knows. To LLVM they say that integers and pointers are never in one place.
+_TYPES = """
+!{0} = !{{!{1}, !{1}, i64 0}}
+!{1} = !{{!"long", !{4}, i64 0}}
+!{2} = !{{!{3}, !{3}, i64 0}}
+!{3} = !{{!"any pointer", !{4}, i64 0}}
+!{4} = !{{!"what is loaded"}}
+"""
+_NUMBERED = re.compile(r"^!(\d+) = ", re.M)
+_FUNCTION = re.compile(r"^define .*?^}", re.M | re.S)
+_LOCAL = re.compile(r"^  (%\S+) = alloca ", re.M)
+_SIMPLE = re.compile(
+    r"^  %\S+ = load (?P<type>i64|i32|i16|i8|ptr), ptr (?!.*!tbaa)[^\n!]*?(?=, !|$)", re.M
+)
+_AGGREGATE = re.compile(r'^  (%\S+) = load (\{.*\}), ptr (%(?:"[^"]*"|[\w.$-]+)), align \d+$', re.M)
+
+
+def with_types_of_loads(ir: str) -> str:
+    """The module with the types of integers and pointers that are loaded.
+
+    Nothing is said where an array of something else was made a view of integers: then they may be
+    the bits of numbers that vary.
+    """
+    if "_change_dtype" in ir:
+        return ir
+    free = 1 + max(map(int, _NUMBERED.findall(ir)), default=-1)
+    integer, pointer = f"!tbaa !{free}", f"!tbaa !{free + 2}"
+
+    def tagged(found: re.Match[str]) -> str:
+        return f"{found[0]}, {pointer if found['type'] == 'ptr' else integer}"
+
+    ir = _FUNCTION.sub(lambda found: _with_members(found[0]), ir)
+    return _SIMPLE.sub(tagged, ir) + _TYPES.format(*range(free, free + 5))
+
+
+def _with_members(function: str) -> str:
+    """The function with each member of a structure in memory loaded by itself."""
+    local = set(_LOCAL.findall(function))  # LLVM takes these apart anyhow
+    count = 0
+
+    def split(found: re.Match[str]) -> str:
+        nonlocal count
+        name, ty, place = found.groups()
+        if place in local:
+            return found[0]
+        lines, made = [], "poison"
+        members = list(_members(ty))
+        for i, (member, path) in enumerate(members):
+            count += 1
+            new = name if i + 1 == len(members) else f"%whole{count}"
+            at = ", ".join(f"i32 {k}" for k in path)
+            lines += [
+                f"  %place{count} = getelementptr inbounds {ty}, ptr {place}, i32 0, {at}",
+                f"  %member{count} = load {member}, ptr %place{count}",
+                f"  {new} = insertvalue {ty} {made}, {member} %member{count}, "
+                + ", ".join(map(str, path)),
+            ]
+            made = new
+        return "\n".join(lines)
+
+    return _AGGREGATE.sub(split, function)
+
+
+def _members(ty: str, path: tuple[int, ...] = ()) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The types of all scalars in a structure or an array, and where they are."""
+    if ty.startswith("{"):
+        for i, item in enumerate(_items(ty[1:-1])):
+            yield from _members(item, (*path, i))
+    elif array := re.fullmatch(r"\[(\d+) x (.*)\]", ty):
+        for i in range(int(array[1])):
+            yield from _members(array[2], (*path, i))
+    else:
+        yield ty, path
+
+
+def _items(text: str) -> Iterator[str]:
+    """Split at the commas that are not inside of brackets."""
+    depth, start = 0, 0
+    for position, character in enumerate(text):
+        depth += (character in "{[<") - (character in "}]>")
+        if character == "," and depth == 0:
+            yield text[start:position].strip()
+            start = position + 1
+    yield text[start:].strip()
