@@ -10,19 +10,21 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from numba.np.ufunc import _internal
-from numba.np.ufunc.dufunc import DUFunc
-from numba.np.ufunc.gufunc import GUFunc, GUFuncLowerer
+from numba.np.ufunc import dufunc, gufunc
+from numba.np.ufunc.gufunc import GUFuncLowerer
 from numba.stencils.stencil import StencilFunc
 
 from enzyme_rules import generation
 
-KINDS = (DUFunc, GUFunc, StencilFunc)
+# Any, because pyright finds no attributes in the classes of Numba.
+DUFunc: Any = dufunc.DUFunc
+GUFunc: Any = gufunc.GUFunc
+KINDS: Any = (DUFunc, GUFunc, StencilFunc)
 
 
 class _Vectorized(DUFunc):
-    def __new__(cls, original: DUFunc, dispatcher: Any) -> Any:
-        return _internal._DUFunc.__new__(cls)
+    def __new__(cls, original: Any, dispatcher: Any) -> Any:
+        return dufunc._internal._DUFunc.__new__(cls)  # pyright: ignore
 
     def __init__(self, original: Any, dispatcher: Any) -> None:
         self._original = original

@@ -26,7 +26,6 @@ import numpy as np
 from numba.core import types
 from numba.core.extending import _Intrinsic
 from numba.core.registry import CPUDispatcher
-from numba.np.ufunc.gufunc import GUFunc
 from numba.stencils.stencil import StencilFunc
 
 from enzyme_rules import Rule, find_rule, symbol_rules
@@ -173,7 +172,8 @@ class _Walk:
         self.add(repr(sorted(dispatcher.targetoptions.items())), repr(kernel.identity))
         if kernel._frozen:
             self.add(repr([str(signature) for signature in dispatcher.overloads]))
-        self.add(str(kernel.gufunc_builder.signature if isinstance(kernel, GUFunc) else ""))
+        builder = getattr(kernel, "gufunc_builder", None)
+        self.add(str(builder.signature if builder else ""))
         self._visit_function(dispatcher.py_func)
 
     def _visit_intrinsic(self, definition: Any) -> None:

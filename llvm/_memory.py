@@ -16,8 +16,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.datamodel import models
 from numba.core.datamodel.manager import DataModelManager
-from numba.core.datamodel.registry import default_manager, models
+from numba.core.datamodel.registry import default_manager
 from numba.core.runtime.context import NRTContext
 from numba.cpython import listobj
 

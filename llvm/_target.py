@@ -79,12 +79,13 @@ class _TypingContext(BaseTypingContext):
     """Sees every ``@njit`` function as a function of this target, compiled before or not."""
 
     def resolve_value_type(self, val: Any) -> types.Type:
+        kind: Any = val  # with the attributes of Numba's classes
         if type(val) is registry.CPUDispatcher:
             val = dispatcher_for(val)
         elif isinstance(val, KINDS):
             val = counterpart(val, _make, EnzymeDispatcher.targetdescr)
         elif isinstance(val, JitClassType):
-            return val.class_type
+            return kind.class_type
         elif isinstance(val, dispatcher.ObjModeLiftedWith):
             place = val.func_ir.loc
             raise refuse(

@@ -3,18 +3,20 @@
 Complex, where what a kernel writes is unique: real numbers are a special case of that.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from enzyme_rules import linalg
 from enzyme_rules.testing import test_rule
-from tests.linalg_cases import LAYOUTS, matrices, random
+from tests.linalg_cases import matrices, random
 
 RNG = np.random.default_rng(11)
-COMPLEX = np.complex128
+COMPLEX: Any = np.complex128
 
 
-def some(*shape, dtype=COMPLEX):
+def some(*shape, dtype: Any = COMPLEX):
     return random(RNG, shape, dtype)
 
 
@@ -63,9 +65,8 @@ def test_solve():
 
 
 def test_inverse():
-    a = matrices(COMPLEX)[0]
-    for layout in LAYOUTS.values():
-        test_rule(linalg.inverse_into, some(5, 5), layout(a), good(), tolerance=1e-12)
+    a = np.asfortranarray(matrices(COMPLEX)[0])
+    test_rule(linalg.inverse_into, some(5, 5), a, good(), tolerance=1e-12)
 
 
 def test_cholesky():
