@@ -37,7 +37,7 @@ def write_arrays_ourselves(is_ours: Callable[[Any], bool]) -> None:
             return indices(self, loop_indices, name)
         builder = self.array.builder
         own = loop_indices[len(loop_indices) - len(self.indices) :]
-        for index, place, length in zip(own, self.indices, self.array.shape, strict=True):
+        for index, place, length in zip(own, self.indices, self.array.shape, strict=False):
             broadcast = builder.icmp_unsigned("==", length, I64(1))
             builder.store(builder.select(broadcast, ir.Constant(index.type, 0), index), place)
         return None

@@ -26,8 +26,6 @@ _WRITTEN_AS = {
     "numba_xxgem": "np.dot and @ of matrices",
     "numba_xx": "np.linalg",
     "numba_ez": "np.linalg",
-    "numba_frexp": "math.frexp",
-    "numba_ldexp": "math.ldexp",
 }
 # Enzyme dies of these, instead of saying so.
 _DEADLY = ("lgamma",)

@@ -25,7 +25,8 @@ def refusal(error: BaseException) -> tuple[str, str] | None:
     found = re.search(rf"{_MARK} ([^\n]*)", text)
     if found is None:
         return None
-    places = [p for pattern in _PLACES if (p := pattern.search(text, found.end()))]
+    places = [p for pattern in _PLACES for p in pattern.finditer(text, found.end())]
+    places = [p for p in places if not re.search(r"\bnumba/(?:core|cpython|np|typed)/", p[1])]
     if not places:
         return found[0], ""
     nearest = min(places, key=lambda place: place.start())

@@ -1,4 +1,4 @@
-"""The gamma function and its logarithm: C's values, with the derivatives of a series."""
+"""Functions of C's mathematical library: its values, with derivatives from elsewhere."""
 
 from __future__ import annotations
 
@@ -89,3 +89,44 @@ def _gamma(x: Any) -> Any:
         return value * math.exp(change - constant((change,)))
 
     return gamma
+
+
+@numba.njit()
+def _ldexp_value(x: Any, exponent: Any) -> Any:
+    return math.ldexp(x, exponent)
+
+
+@numba.njit()
+def _exponent(x: Any) -> Any:
+    return math.frexp(x)[1]
+
+
+_ldexp_of = inactive(_ldexp_value)
+_exponent_of = inactive(_exponent)
+
+
+@overload(math.ldexp, target=TARGET_NAME)
+def _ldexp(x: Any, i: Any) -> Any:
+    if not isinstance(x, types.Float):
+        return None
+
+    def ldexp(x: Any, i: Any) -> Any:
+        half = i // 2  # 2^i may be too large where the result is not
+        product = x * _ldexp_of((1.0, half)) * _ldexp_of((1.0, i - half))
+        if not math.isfinite(product):
+            return type(x)(product)
+        return type(x)(_ldexp_of((x, i)) + (product - constant((product,))))
+
+    return ldexp
+
+
+@overload(math.frexp, target=TARGET_NAME)
+def _frexp(x: Any) -> Any:
+    if not isinstance(x, types.Float):
+        return None
+
+    def frexp(x: Any) -> Any:
+        exponent = _exponent_of((x,))
+        return math.ldexp(x, -exponent), exponent
+
+    return frexp

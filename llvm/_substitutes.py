@@ -10,6 +10,7 @@ from __future__ import annotations
 from . import (
     _substitute_linalg,
     _substitute_linalg_matrix,
+    _substitute_linalg_spectra,
     _substitute_sorting,
     _substitute_special,
 )
@@ -17,6 +18,7 @@ from . import (
 MODULES = (
     _substitute_linalg,
     _substitute_linalg_matrix,
+    _substitute_linalg_spectra,
     _substitute_sorting,
     _substitute_special,
 )

@@ -1,5 +1,7 @@
 """What cannot be differentiated is refused before Enzyme runs, with its place and what to do."""
 
+from pathlib import Path
+
 import numba
 import numpy as np
 import pytest
@@ -33,8 +35,8 @@ def with_typed_dict(x):
 
 @numba.njit
 def with_typed_list(x):
-    items = List()  # here
-    items.append(x[0])
+    items = List()
+    items.append(x[0])  # here
     return items[0]
 
 
@@ -68,10 +70,10 @@ REFUSED = {
 def place(function):
     """``file.py:12``, the line that says so."""
     code = printing.py_func if function is deeper else function.py_func
-    lines = open(__file__, encoding="utf-8").read().splitlines()
+    lines = Path(__file__).read_text(encoding="utf-8").splitlines()
     first = code.__code__.co_firstlineno
     here = next(i for i in range(first, len(lines)) if "# here" in lines[i])
-    return f"{__file__.rsplit('/', 1)[-1]}:{here + 1}"
+    return f"{Path(__file__).name}:{here + 1}"
 
 
 @pytest.mark.parametrize("function", REFUSED, ids=lambda f: f.__name__)
