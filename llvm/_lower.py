@@ -111,6 +111,9 @@ def compile_raw(
     function: Any, argument_types: Sequence[types.Type], *, follow_rule: bool = True
 ) -> Any:
     """Numba's result of compiling `function` for our target; errors become ours."""
+    # Half a second of imports, which what is found in the cache does without.
+    from . import _substitutes as _substitutes
+
     dispatcher = dispatcher_for(function, follow_rule=follow_rule)
     argument_types = tuple(argument_types)
     try:

@@ -18,7 +18,6 @@ from enzyme_rules import (
     symbol_rules,
 )
 
-from . import _substitutes as _substitutes  # in force from now on
 from ._abi import leaves
 from ._complex_powers import with_powers
 from ._custom_rule import custom_rule

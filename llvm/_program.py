@@ -202,10 +202,11 @@ def find_program(function: Any, question: Question) -> Program:
     with compiler_lock.global_compiler_lock, _lock:
         table = _programs.setdefault(function, {})
         # A rule that was registered since may be for something that the function calls.
-        key = generation(), question
-        if key not in table:
-            table[key] = _make(function, question)
-        return table[key]
+        known = table.get((generation(), question))
+        if known is None:
+            known = _make(function, question)
+            table[generation(), question] = known  # compiling may have brought rules of our own
+        return known
 
 
 def run_stages(function: Any, question: Question) -> Stages:

@@ -35,7 +35,7 @@ def with_typed_dict(x):
 
 @numba.njit
 def with_typed_list(x):
-    items = List()
+    items = List()  # pyright: ignore[reportCallIssue]
     items.append(x[0])  # here
     return items[0]
 
