@@ -129,9 +129,10 @@ class _Reader:
         for operand in _integers(made):
             size = size * self._size(operand, made)
         source = self.module.source(made)
-        # LLVM makes a calloc of what Enzyme allocates and clears. One that was there before has
-        # since got the name of an inlined instruction.
-        if "'mi" in made.name or re.fullmatch(r"calloc\d*", made.name):
+        # LLVM makes a calloc of what is allocated and cleared: a shadow by Enzyme, or an array by
+        # the function. Only the reverse pass uses a shadow.
+        cleared = re.fullmatch(r"calloc\d*", made.name)
+        if "'mi" in made.name or (cleared and not self._used_forwards(made)):
             return Kept("shadow", f"the derivative of {_OWN}", size, per, _SHADOW, source)
         return Kept("temporary", _OWN, size, per, _TEMPORARY, source)
 
@@ -168,6 +169,14 @@ class _Reader:
                     places.add(user.name)
                     todo.append(user.name)
         return places
+
+    def _used_forwards(self, made: Instruction) -> bool:
+        """Whether the forward pass reads or writes a block."""
+        return any(
+            user.opcode in ("load", "store") and not _backward(user)
+            for place in self._places(made)
+            for user in self.module.users.get((made.function, place), ())
+        )
 
     def _stored(self, places: set[str], function: str) -> Instruction | None:
         """What is stored through such a pointer."""

@@ -203,7 +203,7 @@ def test_passes_after_decide_what_comes_out():
     vectors = {
         passes: len(
             re.findall(
-                r"fmul <\d+ x double>",
+                r"fmul (?:\w+ )*<\d+ x double>",
                 run_stages(scaled, question(passes_after=passes)).optimised.ir,
             )
         )
