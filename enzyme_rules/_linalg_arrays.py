@@ -89,6 +89,15 @@ def add_hermitian(a: Any, h: Any) -> None:
             a[i, j] += h[i, j] + np.conj(h[j, i])
 
 
+@njit()
+def together(a: Any, b: Any) -> Any:
+    """All items of two arrays, for a rule to keep."""
+    kept = np.empty(a.size + b.size, a.dtype)
+    kept[: a.size] = a.ravel()
+    kept[a.size :] = b.ravel()
+    return kept
+
+
 @njit(error_model="numpy")
 def divided(numerator: Any, gap: Any) -> Any:
     """The quotient; 0 where nothing is asked for, whatever the gap between eigenvalues."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ._linalg_arrays import NOT_CONVERGED, NOT_FINITE, add_transposed, copy_transposed
+from ._linalg_arrays import NOT_CONVERGED, NOT_FINITE, add_transposed, copy_transposed, together
 from ._linalg_lapack import geqrf, ungqr
 from ._linalg_products import KernelRule, matmul_into
 from ._linalg_triangular import clear_upper, triangular_solve_into
@@ -47,10 +47,7 @@ def qr_into(q: Any, t: Any, a: Any, info: Any) -> None:
 @njit()
 def _augmented(q: Any, dq: Any, t: Any, dt: Any, a: Any, da: Any, info: Any) -> Any:
     qr_into(q, t, a, info)
-    kept = np.empty(q.size + t.size, a.dtype)
-    kept[: q.size] = q.ravel()
-    kept[q.size :] = t.ravel()
-    return kept
+    return together(q, t)
 
 
 @njit()

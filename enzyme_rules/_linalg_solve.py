@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ._linalg_arrays import NOT_FINITE, SINGULAR, add_product, add_transposed, copy_transposed
+from ._linalg_arrays import (
+    NOT_FINITE,
+    SINGULAR,
+    add_product,
+    add_transposed,
+    copy_transposed,
+    together,
+)
 from ._linalg_lapack import PIVOT, getrf
 from ._linalg_products import KernelRule, matmul_into
 from ._linalg_triangular import solve_triangle
@@ -117,10 +124,7 @@ def solve_factored_into(x: Any, f: Any, b: Any, op: int) -> None:
 @njit()
 def _factored_augmented(x: Any, dx: Any, f: Any, df: Any, b: Any, db: Any, op: int) -> Any:
     solve_factored_into(x, f, b, op)
-    kept = np.empty(f.size + x.size, f.dtype)
-    kept[: f.size] = f.ravel()
-    kept[f.size :] = x.ravel()
-    return kept
+    return together(f, x)
 
 
 @njit()

@@ -139,6 +139,23 @@ def _reverse(
 
 
 @njit()
+def _rotation(middle: Any, s: Any) -> Any:
+    """How the vectors of the rows of ``middle = Uᴴ dA V`` turn, U and V of singular values `s`."""
+    rows, columns = middle.shape
+    omega = np.zeros((rows, rows), middle.dtype)
+    for i in range(rows):
+        for j in range(rows):
+            one, other = _value(s, i), _value(s, j)
+            there = middle[i, j] * other if j < columns else omega[i, j]
+            back = np.conj(middle[j, i]) * one if i < columns else omega[i, j]
+            if i != j:
+                omega[i, j] = divided(there + back, (other - one) * (other + one))
+            elif i < s.size:
+                omega[i, i] = divided(there - back, 4 * one * one)
+    return omega
+
+
+@njit()
 def _forward(u: Any, du: Any, s: Any, ds: Any, v: Any, dv: Any, a: Any, da: Any, info: Any) -> None:
     svd_into(u, s, v, a, info)
     m, n, p, q, k = a.shape[0], a.shape[1], u.shape[0], v.shape[1], s.size
@@ -153,16 +170,7 @@ def _forward(u: Any, du: Any, s: Any, ds: Any, v: Any, dv: Any, a: Any, da: Any,
         for i in range(k):
             ds[i] = middle[i, i].real
     if du is not u:
-        omega = np.zeros((p, p), a.dtype)
-        for i in range(p):
-            for j in range(p):
-                one, other = _value(s, i), _value(s, j)
-                there = middle[i, j] * other if j < q else omega[i, j]
-                back = np.conj(middle[j, i]) * one if i < q else omega[i, j]
-                if i != j:
-                    omega[i, j] = divided(there + back, (other - one) * (other + one))
-                elif i < k:
-                    omega[i, i] = divided(there - back, 4 * one * one)
+        omega = _rotation(middle, s)
         matmul_into(du, omega, u, 1, 0, 1, 0)
         if p < m:
             outside = np.empty((k, m), a.dtype)
@@ -172,16 +180,7 @@ def _forward(u: Any, du: Any, s: Any, ds: Any, v: Any, dv: Any, a: Any, da: Any,
                 for j in range(m):
                     du[i, j] += divided(outside[i, j], s[i])
     if dv is not v:
-        omega = np.zeros((q, q), a.dtype)
-        for i in range(q):
-            for j in range(q):
-                one, other = _value(s, i), _value(s, j)
-                there = middle[i, j] * one if i < p else omega[i, j]
-                back = np.conj(middle[j, i]) * other if j < p else omega[i, j]
-                if i != j:
-                    omega[i, j] = divided(there + back, (other - one) * (other + one))
-                elif i < k:
-                    omega[i, i] = divided(back - there, 4 * one * one)
+        omega = _rotation(np.conj(middle.T), s)
         matmul_into(dv, v, omega, 0, 2, 1, 0)
         if q < n:
             outside = np.empty((n, k), a.dtype)

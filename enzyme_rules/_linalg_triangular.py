@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ._linalg_arrays import together
 from ._linalg_lapack import gemm
 from ._linalg_products import KernelRule, matmul_into
 from ._registry import register
@@ -103,10 +104,7 @@ def clear_upper(t: Any) -> None:
 @njit()
 def _augmented(x: Any, dx: Any, t: Any, dt: Any, b: Any, db: Any, op: int) -> Any:
     triangular_solve_into(x, t, b, op)
-    kept = np.empty(t.size + x.size, t.dtype)
-    kept[: t.size] = t.ravel()
-    kept[t.size :] = x.ravel()
-    return kept
+    return together(t, x)
 
 
 @njit()

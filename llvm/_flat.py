@@ -46,7 +46,7 @@ def items(argument_types: Iterable[Any], varying: Any = None, writes: Any = None
     """
     found: list[Item] = []
     first = 0
-    for ty in _without_tuples(argument_types):
+    for ty in (own for whole in argument_types for _, own in named_items("", whole)):
         own = leaves(ty)
         flags = (bool(varying and varying[first]), bool(writes and writes[first])) if own else ()
         found.append(Item(ty, _kind(own), any(leaf.can_vary for leaf in own), *flags))
@@ -54,14 +54,27 @@ def items(argument_types: Iterable[Any], varying: Any = None, writes: Any = None
     return found
 
 
-def _without_tuples(argument_types: Iterable[Any]) -> Iterator[types.Type]:
-    for ty in argument_types:
-        if isinstance(ty, TUPLE):
-            yield from _without_tuples(ty.types)
-        elif is_instance(ty):
-            yield from _without_tuples(fields(ty).values())
-        else:
-            yield ty
+def named_items(name: str, ty: Any, *, by_field: bool = False) -> Iterator[tuple[str, Any]]:
+    """An expression and the type for each item of something of this type, in order.
+
+    Parameters
+    ----------
+    name : str
+        An expression for the whole.
+    ty : numba type
+    by_field : bool
+        Whether items of named tuples go by their names instead of their positions.
+    """
+    if isinstance(ty, TUPLE):
+        names = getattr(ty, "fields", None) if by_field else None
+        for k, item in enumerate(ty.types):
+            part = f"{name}.{names[k]}" if names else f"{name}[{k}]"
+            yield from named_items(part, item, by_field=by_field)
+    elif is_instance(ty):
+        for field, item in fields(ty).items():
+            yield from named_items(f"{name}.{field}", item, by_field=by_field)
+    else:
+        yield name, ty
 
 
 def _kind(own: tuple[Leaf, ...]) -> str:

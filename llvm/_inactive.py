@@ -21,7 +21,6 @@ from numba.extending import intrinsic
 from ._lower import count_error, link
 
 _PREFIX = "inactive_"
-_POINTER = ir.IntType(8).as_pointer()
 
 
 @dataclass(frozen=True)

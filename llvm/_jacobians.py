@@ -72,7 +72,7 @@ class Jacobian:
                     f"`{name_of(self.function, i)}`, which is complex. Products with complex "
                     f"tangents and cotangents: `jvp`, `vjp`."
                 )
-        lists, aux = self._compute(self._call, self.function, arguments, chosen, self._has_aux)
+        lists, aux = self._compute(self._call, self.function, arguments, chosen)
         one = isinstance(self.argnums, (int, np.integer))
         matrix = _without_lists(lists, one)
         return (matrix, aux) if self._has_aux else matrix
@@ -127,7 +127,7 @@ def jacfwd(function: Any, argnums: int | Sequence[int] = 0, *, has_aux: bool = F
     array([[2., 0.],
            [2., 1.]])
     """
-    compute = functools.partial(_jacobian, Mode.FORWARD)
+    compute = functools.partial(_jacobian, Mode.FORWARD, has_aux)
     in_njit = functools.partial(jacobian_in_njit, "jacfwd(f)", Mode.FORWARD)
     return Jacobian("jacfwd", compute, in_njit, function, argnums, has_aux)
 
@@ -145,7 +145,7 @@ def jacrev(function: Any, argnums: int | Sequence[int] = 0, *, has_aux: bool = F
     array([[2., 0.],
            [2., 1.]])
     """
-    compute = functools.partial(_jacobian, Mode.REVERSE)
+    compute = functools.partial(_jacobian, Mode.REVERSE, has_aux)
     in_njit = functools.partial(jacobian_in_njit, "jacrev(f)", Mode.REVERSE)
     return Jacobian("jacrev", compute, in_njit, function, argnums, has_aux)
 
@@ -181,11 +181,11 @@ def hessian(function: Any, argnums: int | Sequence[int] = 0) -> Jacobian:
 
 def _jacobian(
     mode: Mode,
+    has_aux: bool,
     name: str,
     function: Any,
     arguments: tuple[Any, ...],
     chosen: tuple[int, ...],
-    has_aux: bool,
 ) -> tuple[Any, Any]:
     """For each result a list of its derivatives by each chosen argument, in the form of these."""
     varying = tuple(i in chosen for i in range(len(arguments)))
@@ -267,10 +267,9 @@ def _plain(block: Any) -> Any:
 
 
 def _hessian(
-    name: str, function: Any, arguments: tuple[Any, ...], chosen: tuple[int, ...], has_aux: bool
+    name: str, function: Any, arguments: tuple[Any, ...], chosen: tuple[int, ...]
 ) -> tuple[Any, None]:
     """For each chosen argument a list of lists, in the forms of first and second argument."""
-    del has_aux
     varying = tuple(i in chosen for i in range(len(arguments)))
     second = SecondDerivative(name, function, arguments, varying)
     starts = second.program.starts

@@ -15,10 +15,10 @@ from numba.core import errors, types
 from numba.core.target_extension import current_target
 from numba.extending import overload
 
-from ._abi import TUPLE, fields, is_instance
+from ._abi import TUPLE
 from ._arguments import require_varying, signature_of
 from ._differentiate import Mode
-from ._flat import Item
+from ._flat import Item, named_items
 from ._jit_entry import entry_intrinsic
 from ._options import DEFAULT, Options
 from ._program import Question, find_program
@@ -119,7 +119,7 @@ class JitCall:
         paths = [
             (path, ty, varies)
             for name, ty, varies in zip(self.names, self.given, self.varying, strict=True)
-            for path, ty in _paths(name, ty)
+            for path, ty in named_items(name, ty)
         ]
         for k, (item, path) in enumerate(zip(self.program.frame.items, paths, strict=True)):
             yield k, item, *path
@@ -196,17 +196,6 @@ def _contiguous(ty: Any) -> Any:
     items = [_contiguous(item) for item in ty.types]
     cls = getattr(ty, "instance_class", None)
     return types.NamedTuple(items, cls) if cls else types.Tuple(items)
-
-
-def _paths(path: str, ty: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(ty, TUPLE):
-        for k, item in enumerate(ty.types):
-            yield from _paths(f"{path}[{k}]", item)
-    elif is_instance(ty):
-        for name, item in fields(ty).items():
-            yield from _paths(f"{path}.{name}", item)
-    else:
-        yield path, ty
 
 
 def _rebuilt(path: str, ty: Any, parts: dict[str, str], missing: str | None = None) -> str:

@@ -25,9 +25,9 @@ from ._effects import body_mixes_pointers
 from ._lower import compile_raw, count_error, link
 from ._memory_types import state_memory_types
 from ._parallel_lowering import Region, call_kernel, make_schedule
-from ._recomputed_rule import in_one
-from ._rule_calls import SHADOWED, RuledCall, always_shadowed, opaque_calls
-from ._rule_shims import I32, VOID, Shims
+from ._recomputed_rule import in_one, registered
+from ._rule_calls import RuledCall, opaque_calls
+from ._rule_shims import VOID, Shims
 
 
 def region_rule(call: RuledCall, forward: bool) -> str:
@@ -43,14 +43,7 @@ def region_rule(call: RuledCall, forward: bool) -> str:
     else:
         builder.augmented()
         builder.reverse()
-    if not forward:
-        builder.shims.register(forward=False)
-        return link(builder.compiled, [copy, builder.module])
-    builder.forward()
-    builder.shims.register()
-    tangent = always_shadowed(copy).replace(SHADOWED, f"{call.symbol}_pointer")
-    tangent = tangent.replace(f"@{part}(", f"@{call.symbol}_tangent(")
-    return link(builder.compiled, [copy, tangent, builder.module])
+    return registered(builder, copy, part, forward)
 
 
 def region_body(call: RuledCall, *, seen_by_enzyme: bool = False) -> str:
@@ -373,10 +366,10 @@ class _Builder:
         kind = ir.FunctionType(returned, [], var_arg=True)
         name = f"__enzyme_{mode}_{self.call.symbol}"
         enzyme = self.module.globals.get(name) or ir.Function(self.module, kind, name)
-        dup, const = self._marker(builder, "enzyme_dup"), self._marker(builder, "enzyme_const")
+        dup, const = (self.shims.marker(builder, f"enzyme_{word}") for word in ("dup", "const"))
         arguments = [self._part("tangent" if mode == "fwddiff" else "part", derived=True)]
         if self.mixes_pointers:
-            arguments.append(self._marker(builder, "enzyme_runtime_activity"))
+            arguments.append(self.shims.marker(builder, "enzyme_runtime_activity"))
         arguments += [const, k, const, n]
         for leaf, p, s in zip(self.shims.leaves, primal, shadow, strict=True):
             arguments += [dup, p, s] if leaf.can_vary else [const, p]
@@ -452,10 +445,6 @@ class _Builder:
     def _outside(self, name: str, returned: ir.Type, parameters: list[ir.Type]) -> Any:
         kind = ir.FunctionType(returned, parameters)
         return cgutils.get_or_insert_function(self.module, kind, name)
-
-    def _marker(self, builder: Any, name: str) -> Any:
-        known = self.module.globals.get(name)
-        return builder.load(known or ir.GlobalVariable(self.module, I32, name))
 
 
 def _slot(builder: Any, block: Any, kind: ir.Type, position: Any) -> Any:

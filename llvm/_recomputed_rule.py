@@ -15,7 +15,7 @@ from ._abi import I64, POINTER, TUPLE, leaves, pack
 from ._effects import body_mixes_pointers
 from ._lower import compile_raw, count_error, flat_function, link
 from ._rule_calls import SHADOWED, RuledCall, always_shadowed
-from ._rule_shims import I32, VOID, Shims
+from ._rule_shims import VOID, Shims
 
 
 def recomputed_rule(call: RuledCall, forward: bool) -> str:
@@ -28,15 +28,33 @@ def recomputed_rule(call: RuledCall, forward: bool) -> str:
     builder = _Builder(call, body.target_context, body_mixes_pointers(copy, name))
     builder.augmented()
     builder.reverse()
+    return registered(builder, copy, name, forward)
+
+
+def registered(builder: Any, copy: str, name: str, forward: bool) -> str:
+    """The module of a rule that has Enzyme derive a function, its `forward` added where needed.
+
+    Parameters
+    ----------
+    builder : object
+        With the shims, what they call in `compiled`, and a method `forward`.
+    copy : str
+        The module that defines the function.
+    name : str
+        Of the function.
+    forward : bool
+        As for `prepare`.
+    """
+    shims = builder.shims
     if not forward:
-        builder.shims.register(forward=False)
-        return link(builder.compiled, [copy, builder.module])
+        shims.register(forward=False)
+        return link(builder.compiled, [copy, shims.module])
     builder.forward()
-    builder.shims.register()
+    shims.register()
     # Forwards, Enzyme does not find the rules of calls with constants among their arguments.
-    tangent = always_shadowed(copy).replace(SHADOWED, f"{call.symbol}_pointer")
-    tangent = tangent.replace(f"@{name}(", f"@{call.symbol}_tangent(")
-    return link(builder.compiled, [copy, tangent, builder.module])
+    tangent = always_shadowed(copy).replace(SHADOWED, shims.name("pointer"))
+    tangent = tangent.replace(f"@{name}(", f"@{shims.name('tangent')}(")
+    return link(builder.compiled, [copy, tangent, shims.module])
 
 
 def in_one(text: str, name: str) -> str:
@@ -122,10 +140,10 @@ class _Builder:
         body = self.shims.declare("body" if own_outputs else "tangent", self.shims.types)
         kind = ir.FunctionType(VOID, [], var_arg=True)
         enzyme = ir.Function(self.module, kind, f"__enzyme_{mode}_{self.shims.call.symbol}")
-        dup, const = self._marker(builder, "enzyme_dup"), self._marker(builder, "enzyme_const")
+        dup, const = (self.shims.marker(builder, f"enzyme_{word}") for word in ("dup", "const"))
         arguments = [body]
         if self.mixes_pointers:
-            arguments.append(self._marker(builder, "enzyme_runtime_activity"))
+            arguments.append(self.shims.marker(builder, "enzyme_runtime_activity"))
         for argument in range(len(self.shims.call.argument_types)):
             first, end = self.shims.first_leaf[argument : argument + 2]
             for leaf in range(first, end):
@@ -138,10 +156,6 @@ class _Builder:
 
     def _zeros(self, builder: Any, ty: types.Array, values: list[Any], count: Any) -> Any:
         return self.shims.zeros_like(builder, self.context, ty, values, count)[:2]
-
-    def _marker(self, builder: Any, name: str) -> Any:
-        known = self.module.globals.get(name)
-        return builder.load(known or ir.GlobalVariable(self.module, I32, name))
 
     def _varying_constants(self, builder: Any, primal: list[Any], shadow: list[Any]) -> list[Any]:
         """Of each constant array: whether it varies, its type and its first leaf."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from numba.core import types
 
-from ._abi import TUPLE, leaves
+from ._abi import leaves
 from ._arguments import name_of
 from ._differentiate import Mode, Request
-from ._flat import items
+from ._flat import items, named_items
 from ._prepare import Prepared
 from ._program import Question, Stages
 
@@ -65,21 +65,14 @@ def parameter_names(
     return {f"p{i}": name for i, (name, _) in enumerate(parameters)}
 
 
-def _leaf_names(name: str, ty: Any) -> list[str]:
-    if isinstance(ty, TUPLE):
-        parts = _item_names(name, ty)
-        return [leaf for part, item in parts for leaf in _leaf_names(part, item)]
-    if isinstance(ty, types.Array):
-        axes = range(ty.ndim)
-        strides = [] if ty.layout in "CF" else [f"{name}.strides[{k}]" for k in axes]
-        return [name, *[f"{name}.shape[{k}]" for k in axes], *strides]
-    return [name] * len(leaves(ty))
-
-
-def _item_names(name: str, ty: Any) -> list[tuple[str, Any]]:
-    fields = getattr(ty, "fields", None)
-    own = [f"{name}.{f}" for f in fields] if fields else [f"{name}[{k}]" for k in range(len(ty))]
-    return list(zip(own, ty.types, strict=True))
+def _leaf_names(name: str, ty: Any) -> Iterator[str]:
+    for part, item in named_items(name, ty, by_field=True):
+        yield from [part] * min(1, len(leaves(item)))
+        if isinstance(item, types.Array):
+            axes = range(item.ndim)
+            yield from (f"{part}.shape[{k}]" for k in axes)
+            if item.layout not in "CF":
+                yield from (f"{part}.strides[{k}]" for k in axes)
 
 
 def activity(function: Any, question: Question, stages: Stages) -> Iterator[Activity]:
@@ -88,7 +81,7 @@ def activity(function: Any, question: Question, stages: Stages) -> Iterator[Acti
     flat = iter(items(question.argument_types, request.varying, effects.writes))
     for position, ty in enumerate(question.argument_types):
         asked = question.varying[position]
-        for name, item_type in _flat_names(name_of(function, position), ty):
+        for name, item_type in named_items(name_of(function, position), ty, by_field=True):
             item = next(flat)
             yield Activity(
                 name,
@@ -97,11 +90,3 @@ def activity(function: Any, question: Question, stages: Stages) -> Iterator[Acti
                 written=item.written,
                 hidden_shadow=item.varies and not asked,
             )
-
-
-def _flat_names(name: str, ty: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(ty, TUPLE):
-        for part, item in _item_names(name, ty):
-            yield from _flat_names(part, item)
-    else:
-        yield name, ty

@@ -84,12 +84,9 @@ class Shims:
         body = self.declare("body", self.types)
         enzyme_type = ir.FunctionType(VOID, [], var_arg=True)
         enzyme = ir.Function(self.module, enzyme_type, f"__enzyme_autodiff_{self.call.symbol}")
-        markers = {}
         names = ["enzyme_dup", "enzyme_dupnoneed", "enzyme_const"]
         names += ["enzyme_runtime_activity"] * mixes_pointers
-        for marker in names:
-            variable = ir.GlobalVariable(self.module, I32, marker)
-            markers[marker] = builder.load(variable)
+        markers = {name: self.marker(builder, name) for name in names}
         rule = self.call.rule
         activity = {rule.output: "enzyme_dupnoneed", rule.input: "enzyme_dup"}
         activity |= dict.fromkeys(rule.scratch, "enzyme_dupnoneed")
@@ -224,6 +221,11 @@ class Shims:
         kind = ir.LiteralStructType([POINTER, POINTER, I64])
         struct = builder.bitcast(record, kind.as_pointer())
         return [builder.gep(struct, [I32(0), I32(k)]) for k in range(3)]
+
+    def marker(self, builder: Any, name: str) -> Any:
+        """One of Enzyme's words for what an argument is, as a value."""
+        known = self.module.globals.get(name)
+        return builder.load(known or ir.GlobalVariable(self.module, I32, name))
 
     def register(self, *, forward: bool = True) -> None:
         """Tell Enzyme which functions belong to the opaque one."""

@@ -59,7 +59,7 @@ def _dot(a: Any, b: Any) -> Any:
 
 @overload(np.vdot, target=TARGET_NAME)
 def _vdot(left: Any, right: Any) -> Any:
-    if not (_of_one_dtype(left, right) and left.ndim == right.ndim == 1):
+    if not (of_one_dtype(left, right) and left.ndim == right.ndim == 1):
         return None
 
     def vdot(left: Any, right: Any) -> Any:
@@ -73,7 +73,7 @@ def _vdot(left: Any, right: Any) -> Any:
 @overload(np.dot, target=TARGET_NAME)
 def _dot_into(a: Any, b: Any, out: Any) -> Any:
     # Numba takes no other: it would write into a copy.
-    if not (_of_one_dtype(a, b, out) and out.layout == "C" and a.ndim + b.ndim - 2 == out.ndim > 0):
+    if not (of_one_dtype(a, b, out) and out.layout == "C" and a.ndim + b.ndim - 2 == out.ndim > 0):
         return None
     into = _INTO[a.ndim, b.ndim]
 
@@ -84,7 +84,7 @@ def _dot_into(a: Any, b: Any, out: Any) -> Any:
     return dot
 
 
-def _of_one_dtype(*given: Any) -> bool:
+def of_one_dtype(*given: Any) -> bool:
     """Whether these are arrays of one float or complex dtype; if not, Numba is to say so."""
     return (
         all(isinstance(a, types.Array) for a in given)
@@ -94,7 +94,7 @@ def _of_one_dtype(*given: Any) -> bool:
 
 
 def _product(a: Any, b: Any) -> Any:
-    if not _of_one_dtype(a, b) or {a.ndim, b.ndim} > {1, 2}:
+    if not of_one_dtype(a, b) or {a.ndim, b.ndim} > {1, 2}:
         return None
     if (a.ndim, b.ndim) == (1, 1):
 

@@ -25,19 +25,16 @@ from enzyme_rules.linalg import (
     solve_into,
 )
 
+from ._substitute_linalg import of_one_dtype
 from ._target import TARGET_NAME
 
 
-def floating(*given: Any) -> bool:
-    """Whether these are arrays of one float or complex dtype; if not, Numba is to say so."""
-    return all(isinstance(a, types.Array) for a in given) and {
-        isinstance(a.dtype, types.Float | types.Complex) and a.dtype == given[0].dtype
-        for a in given
-    } == {True}
-
-
 def is_matrix(a: Any) -> bool:
-    return floating(a) and a.ndim == 2
+    return of_one_dtype(a) and a.ndim == 2
+
+
+def is_system(a: Any, b: Any) -> bool:
+    return of_one_dtype(a, b) and a.ndim == 2 and b.ndim in (1, 2)
 
 
 @njit()
@@ -59,6 +56,12 @@ def require_square(a: Any) -> None:
 
 
 @njit()
+def require_rows(a: Any, b: Any) -> None:
+    if a.shape[0] != b.shape[0]:
+        raise np.linalg.LinAlgError("Incompatible array sizes, system is not dimensionally valid.")
+
+
+@njit()
 def require_items(a: Any) -> None:
     if a.size == 0:
         raise np.linalg.LinAlgError("Arrays cannot be empty")
@@ -73,16 +76,13 @@ def require_finite(a: Any) -> None:
 
 @overload(np.linalg.solve, target=TARGET_NAME)
 def _solve(a: Any, b: Any) -> Any:
-    if not (floating(a, b) and a.ndim == 2 and b.ndim in (1, 2)):
+    if not is_system(a, b):
         return None
     if b.ndim == 1:
 
         def solve(a: Any, b: Any) -> Any:
             require_finite(b)
-            if a.shape[0] != b.size:
-                raise np.linalg.LinAlgError(
-                    "Incompatible array sizes, system is not dimensionally valid."
-                )
+            require_rows(a, b)
             require_square(a)
             right = np.ascontiguousarray(b).reshape((1, b.size))
             x, info = np.empty((1, b.size), a.dtype), np.zeros(1, np.int64)
@@ -94,10 +94,7 @@ def _solve(a: Any, b: Any) -> Any:
 
         def solve(a: Any, b: Any) -> Any:
             require_finite(b)
-            if a.shape[0] != b.shape[0]:
-                raise np.linalg.LinAlgError(
-                    "Incompatible array sizes, system is not dimensionally valid."
-                )
+            require_rows(a, b)
             require_square(a)
             x, info = np.empty((b.shape[1], b.shape[0]), a.dtype), np.zeros(1, np.int64)
             solve_into(x, a, np.ascontiguousarray(b.T), info)

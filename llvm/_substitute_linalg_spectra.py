@@ -14,11 +14,12 @@ from numba.np.numpy_support import as_dtype
 from enzyme_rules.linalg import eigh_into, pinv_into, svd_into
 
 from ._substitute_linalg_matrix import (
-    floating,
     is_matrix,
+    is_system,
     raise_unless_good,
     require_finite,
     require_items,
+    require_rows,
     require_square,
 )
 from ._target import TARGET_NAME
@@ -115,7 +116,7 @@ def _pinv_and_rank(a: Any, rcond: float) -> Any:
 
 @overload(np.linalg.lstsq, target=TARGET_NAME)
 def _lstsq(a: Any, b: Any, rcond: Any = -1.0) -> Any:
-    if not (floating(a, b) and a.ndim == 2 and b.ndim in (1, 2)):
+    if not is_system(a, b):
         return None
     dtype = real_dtype(a)
     eps = np.finfo(dtype).eps
@@ -125,10 +126,7 @@ def _lstsq(a: Any, b: Any, rcond: Any = -1.0) -> Any:
         require_finite(b)
         require_items(a)
         require_items(b)
-        if a.shape[0] != b.shape[0]:
-            raise np.linalg.LinAlgError(
-                "Incompatible array sizes, system is not dimensionally valid."
-            )
+        require_rows(a, b)
         inverse, rank = _pinv_and_rank(a, eps if rcond < 0 else rcond)
         x = inverse @ b
         if rank < a.shape[1] or a.shape[0] <= a.shape[1]:

@@ -112,3 +112,11 @@ def test_inside_njit():
 def test_an_instance_does_not_vary():
     with pytest.raises(TypeError, match="An instance is a constant: pass what is to vary as an ar"):
         grad(by_fields, argnums=1)(X, Model(0.5, WEIGHTS.copy()))
+
+
+def test_report_names_the_fields():
+    gradient = grad(by_fields)
+    gradient(X, Model(0.5, WEIGHTS.copy()))
+    found = {item.name: str(item) for item in gradient.report().activity}
+    constant = dict.fromkeys(("model.scale", "model.weights", "model.count"), "constant")
+    assert found == {"x": "varies", **constant}

@@ -1,10 +1,6 @@
 """The objectives of the benchmark: what they compute, their gradients in both modes, the table."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +16,8 @@ from scripts.objectives import OBJECTIVES
 from scripts.objectives.bundle import rotate
 from scripts.objectives.hand import rotation_into, turn_into
 from tests.gradient_checks import identical
+from tests.script_runs import run
 
-ROOT = Path(__file__).resolve().parent.parent
 EPS = np.finfo(np.float64).eps
 # Steps of the differences, relative to each argument: the reaction rates are steep functions.
 STEP = EPS**0.2 / 4
@@ -166,17 +162,9 @@ def test_stiff_steps_converge_to_scipys():
 
 def test_benchmark(tmp_path):
     """It runs from anywhere, with the peers or without; no time is judged."""
-    script, saved = ROOT / "scripts" / "bench_objectives.py", tmp_path / "run.json"
+    saved = tmp_path / "run.json"
     options = ["--only", "k-means", "--sizes", "small", "--rounds", "2", "--threads", "1"]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", script, *options, "--save", saved],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-    )
+    done = run("bench_objectives.py", tmp_path, *options, "--save", saved)
     assert done.returncode == 0, done.stderr
     for words in ("threads=1 for everybody", "gradient ÷ primal: median", "compiling s"):
         assert words in done.stdout

@@ -1,26 +1,10 @@
 """The benchmark and the demo run from anywhere and say what they should; no time is judged."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def run(script, folder, *options):
-    return subprocess.run(
-        [sys.executable, "-W", "error", str(ROOT / "scripts" / script), *map(str, options)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=600,
-    )
+from tests.script_runs import run
 
 
 def test_benchmark(tmp_path):

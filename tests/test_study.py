@@ -2,15 +2,13 @@
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.script_runs import ROOT, run
+
 SCRIPT = ROOT / "scripts" / "study_optimisation.py"
 
 
@@ -18,16 +16,8 @@ def test_study(tmp_path):
     saved, drawn = tmp_path / "run.json", tmp_path / "ratios.png"
     kernels, variants = ["matvec", "huber"], ["without noalias", "no activity analysis"]
     sizes = ["--scale", "0.05", "--rounds", "2"]
-    command = [sys.executable, "-W", "error", SCRIPT, "--kernels", *kernels, "--variants"]
-    done = subprocess.run(
-        [*command, *variants, *sizes, "--save", saved, "--plot", drawn],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=600,
-    )
+    chosen = ["--kernels", *kernels, "--variants", *variants, *sizes]
+    done = run(SCRIPT.name, tmp_path, *chosen, "--save", saved, "--plot", drawn)
     assert done.returncode == 0, done.stderr
     results = json.loads(saved.read_text(encoding="utf-8"))["results"]
     assert set(results) == set(kernels)
