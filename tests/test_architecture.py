@@ -16,7 +16,7 @@ OURS = {*MAY_IMPORT, "tests", "scripts"}
 # of it hold @intrinsics, which are written with llvmlite's builder.
 WRAPPERS = {
     "llvmlite": ("llvm/_", "enzyme_rules/_c_function.py", "sht/_simd.py"),
-    "cupy": ("sht/interop/_cupy.py",),
+    "cupy": ("enzyme_rules/_cupy.py",),
     "jax": ("sht/interop/_jax.py",),
     "torch": ("sht/interop/_torch.py",),
 }
