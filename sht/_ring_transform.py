@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from enzyme_rules.fftw import RealFFTs, fft_scratch
 
-from ._apply import Space, apply_run
+from ._apply import Space, apply_run, place_of
 from ._execute import Division, Worker, apply_to_batch
 from ._fourier import RingScratch
 from ._identity import ByIdentity
@@ -73,6 +73,7 @@ class RingTransform(ByIdentity, _Plan):
     dtype: np.dtype
     _made_by: tuple[str, Recipe]
     _spare: dict[int | str, list[Any]]
+    devices: dict[int | None, Any]  # what `_device` keeps for each
 
     def __reduce__(self) -> tuple[Any, ...]:
         return prepare, (type(self), *self._made_by)
@@ -166,6 +167,9 @@ class RingTransform(ByIdentity, _Plan):
         """How many fields of a batch are transformed at once: what the cache has room for."""
         largest = int(np.max(np.diff(self.legendre.starts))) * WIDTH * 8
         return min(8, max(1, _BLOCK_BYTES // (2 * largest)))
+
+    # Arrays of CuPy, or on a device by DLPack, are transformed there, and so are the results; the
+    # dtypes and shapes are the same. `out` is then on the same device.
 
     def synthesis(self, a: ArrayLike, out: NDArray | None = None) -> NDArray[np.float64]:
         """Values on the grid of the field that has these coefficients.
@@ -276,8 +280,15 @@ class RingTransform(ByIdentity, _Plan):
         source, target = self.coefficients, self.fields
         if name in ("analysis", "adjoint_synthesis"):
             source, target = target, source
-        run = functools.partial(apply_to_batch, name, self)
-        return apply_run(call, run, given, source, target, out)
+        library, device, there = place_of(call, given, out)
+        if device is None:
+            run = functools.partial(apply_to_batch, name, self)
+        else:
+            from ._device import device_maps
+
+            run = functools.partial(device_maps(self, device).run, name)
+        with there:
+            return apply_run(call, run, given, source, target, out, library)
 
     def borrow_worker(self, fields: int) -> Worker:
         """What one thread needs, for nobody else until it is given back."""
@@ -344,6 +355,7 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
     t.dtype = np.dtype(dtype)
     t._made_by = call, recipe
     t._spare = collections.defaultdict(list)
+    t.devices = {}
     return t
 
 

@@ -1,0 +1,239 @@
+"""The four maps on a device: kernels, one thread an item, and cuFFT between them.
+
+What an array is decides where all of this runs. CuPy arrays: on their device, in its current
+stream, with no copy to the host. NumPy arrays: the same code, the threads one after the other,
+which is what tests do (`run_map`).
+
+Both stages take a whole batch at once, or as much of it as memory is meant for:
+
+    a ─ pack ─ coef ─ Legendre ─ sums ─ half spectra ─ c2r ─ values ─ points
+
+and back. The transposes are the same: packing and the Fourier stage with other factors, Legendre
+as Enzyme's transpose of the kernel for the opposite map.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enzyme_rules._cupy import cupy, on_device, uploaded
+from enzyme_rules.cufft import (
+    RingBatches,
+    batch_rings,
+    brfft_rings_into,
+    rfft_rings_into,
+    sizes,
+)
+
+from ._apply import apply_run
+from ._device_fourier import points_of_values, spectra_of_sums, sums_of_spectra, values_of_points
+from ._device_legendre import (
+    Division,
+    add_copies,
+    legendre_analysis_of,
+    legendre_synthesis_of,
+    threads_of,
+)
+from ._device_pack import pack_of, unpack_of
+from ._legendre import PHASES, WIDTH
+from ._legendre_tables import LegendreTables
+from ._ring_tables import RingTables
+from ._simd import LANES, RINGS
+
+_THREADS = 1 << 17
+"""Threads that a device is kept busy with, where more would need more copies of coefficients."""
+
+_BYTES = 1 << 30
+"""Of sums and coefficients at a time."""
+
+
+class DeviceTables(NamedTuple):
+    """What the kernels see of a transform; the same types for scalars and spin.
+
+    Attributes
+    ----------
+    legendre : LegendreTables
+    rings : RingTables
+    batches : RingBatches
+    groups : (nsteps,) int64
+        The group of orders of each step.
+    orders : (ncoef,) int64
+        The order of each coefficient.
+    places : (nlat,) int64
+        Twice the pair of each ring, and 1 if it is the second of that pair.
+    """
+
+    legendre: LegendreTables
+    rings: RingTables
+    batches: RingBatches
+    groups: np.ndarray
+    orders: np.ndarray
+    places: np.ndarray
+
+
+def make_device_tables(t: Any) -> DeviceTables:
+    """The tables of a transform for kernels, on the host."""
+    pairs = t.rings.pairs.ravel()
+    places = np.empty(t.grid.nlat, np.int64)
+    places[pairs[pairs >= 0]] = np.flatnonzero(pairs >= 0)
+    starts = t.legendre.starts
+    return DeviceTables(
+        LegendreTables(*t.legendre),
+        t.rings,
+        batch_rings(t.grid.nlon),
+        np.repeat(np.arange(len(starts) - 1), np.diff(starts)),
+        np.asarray(t.orders, np.int64),
+        places,
+    )
+
+
+def device_maps(t: Any, device: int | None) -> DeviceMaps:
+    """The maps of a transform on one device, or with None on the host; made once."""
+    if device not in t.devices:
+        t.devices[device] = DeviceMaps(t, device)
+    return t.devices[device]
+
+
+def run_map(name: str, t: Any, given: NDArray) -> NDArray:
+    """One of the four maps as a device runs it, on the host; for tests."""
+    source, target = t.coefficients, t.fields
+    if name in ("analysis", "adjoint_synthesis"):
+        source, target = target, source
+    run = functools.partial(device_maps(t, None).run, name)
+    return apply_run(f"run_map({name!r}, t, given)", run, given, source, target, None)
+
+
+@functools.cache
+def _kernel(body: Any) -> Any:
+    # Imported here, so that `import sht` stays light.
+    from llvm import kernel
+
+    return kernel(body)
+
+
+class DeviceMaps:
+    """The maps of one transform on one device, or with None on the host."""
+
+    def __init__(self, t: Any, device: int | None) -> None:
+        host = make_device_tables(t)
+        self._library = np if device is None else cupy()
+        with nullcontext() if device is None else on_device(device):
+            self._tables = host if device is None else uploaded(host)
+        self._host = host
+        self._real, self._complex = t.dtype, t.coefficients.dtype
+        self._passes, self._ngroups, self._ntiles = host.legendre.first.shape
+        self._nsteps = len(host.groups)
+        self._spectra_size = sizes(host.batches)[1]
+        self._one_batch = bool(np.all(host.batches.n == host.batches.n[0]))
+
+    def run(self, name: str, results: Any, batch: Any) -> None:
+        """Apply a map to each field of a batch: C-contiguous arrays, one leading axis each."""
+        maps = {
+            "synthesis": (self._to_points, False),
+            "adjoint_analysis": (self._to_points, True),
+            "analysis": (self._to_coefficients, False),
+            "adjoint_synthesis": (self._to_coefficients, True),
+        }
+        apply, transposed = maps[name]
+        at_once = max(1, _BYTES // (8 * (self._sums_size(1) + self._coef_size(1))))
+        try:
+            for begin in range(0, len(batch), at_once):
+                some = slice(begin, begin + at_once)
+                fields = len(batch[some])
+                apply(results[some].reshape(-1), batch[some].reshape(-1), fields, transposed)
+        except MemoryError as error:
+            error.add_note(
+                f"It was needed for `{name}` of {min(at_once, len(batch))} fields at a time. "
+                f"Pass fewer, or free what CuPy keeps: "
+                f"`cupy.get_default_memory_pool().free_all_blocks()`."
+            )
+            raise
+
+    def _sums_size(self, fields: int) -> int:
+        return self._ntiles * self._ngroups * self._passes * fields * PHASES
+
+    def _coef_size(self, fields: int) -> int:
+        return self._nsteps * fields * WIDTH
+
+    def _to_points(self, points: Any, a: Any, fields: int, transposed: bool) -> None:
+        """Synthesis, or the transposed analysis."""
+        library, t = self._library, self._tables
+        coef = library.empty(self._coef_size(fields))
+        _kernel(pack_of)[self._nsteps * LANES * fields](coef, a, t, fields)
+        sums = library.zeros(self._sums_size(fields))
+        division = Division(fields, self._ntiles, 1)
+        if transposed:
+            self._transpose(legendre_analysis_of, coef, sums, division)
+        else:
+            self._legendre(legendre_synthesis_of, sums, coef, division)
+        rows, nlat = fields * self._passes, len(t.places)
+        spectra = library.empty(rows * self._spectra_size, self._complex)
+        count = (t.rings.longest // 2 + 1) * nlat * rows
+        _kernel(spectra_of_sums)[count](spectra, sums, t, fields, int(transposed))
+        if self._one_batch:
+            brfft_rings_into(points, spectra, self._host.batches, rows)
+            return
+        values = library.empty_like(points)
+        brfft_rings_into(values, spectra, self._host.batches, rows)
+        _kernel(points_of_values)[t.rings.longest * nlat * rows](points, values, t, rows)
+
+    def _to_coefficients(self, a: Any, points: Any, fields: int, transposed: bool) -> None:
+        """Analysis, or the transposed synthesis."""
+        library, t = self._library, self._tables
+        rows, nlat = fields * self._passes, len(t.places)
+        values = points
+        if not self._one_batch:
+            values = library.empty_like(points)
+            _kernel(values_of_points)[t.rings.longest * nlat * rows](values, points, t, rows)
+        spectra = library.empty(rows * self._spectra_size, self._complex)
+        rfft_rings_into(spectra, values, self._host.batches, rows)
+        sums = library.empty(self._sums_size(fields))
+        count = self._sums_size(fields) // 4
+        _kernel(sums_of_spectra)[count](sums, spectra, t, fields, int(transposed))
+        division = self._with_copies(fields)
+        size = self._coef_size(fields)
+        copies = library.zeros(division.copies * size)
+        if transposed:
+            self._transpose(legendre_synthesis_of, sums, copies, division)
+        else:
+            self._legendre(legendre_analysis_of, copies, sums, division)
+        coef = copies
+        if division.copies > 1:
+            coef = library.empty(size)
+            _kernel(add_copies)[size](coef, copies, division.copies)
+        _kernel(unpack_of)[len(t.orders) * fields](a, coef, t, fields)
+
+    def _with_copies(self, fields: int) -> Division:
+        """Enough threads, each of which has coefficients of its own, within memory."""
+        threads = self._ngroups * LANES * self._passes * fields
+        chunks = -(-_THREADS // threads)
+        most = _BYTES // (8 * self._passes * self._coef_size(fields))
+        chunks = max(1, min(chunks, most, self._ntiles))
+        return Division(fields, chunks, chunks * self._passes)
+
+    def _legendre(self, body: Any, output: Any, given: Any, division: Division) -> None:
+        tables = self._tables.legendre
+        state = self._library.empty(1)  # of no use here
+        _kernel(body)[self._threads(division)](output, given, state, tables, division)
+
+    def _transpose(self, body: Any, output: Any, given: Any, division: Division) -> None:
+        """``given += Kᵀ(output)``."""
+        from llvm import Const, Duplicated, linear_transpose
+
+        threads, empty_like = self._threads(division), self._library.empty_like
+        linear_transpose(
+            _kernel(body)[threads],
+            Duplicated(empty_like(output), output),  # what the primals hold is of no consequence
+            Duplicated(empty_like(given), given),
+            Const(self._library.empty(threads * RINGS)),
+            Const(self._tables.legendre),
+            Const(division),
+        )
+
+    def _threads(self, division: Division) -> int:
+        return int(threads_of.py_func(self._tables.legendre, division))
