@@ -1,5 +1,6 @@
 """Compiler-made gradients of Numba functions: Numba's LLVM IR, differentiated by Enzyme."""
 
+from ._ahead import ptx as ptx
 from ._autodiff import Active as Active
 from ._autodiff import Const as Const
 from ._autodiff import Duplicated as Duplicated
@@ -26,6 +27,8 @@ from ._jacobians import hessian as hessian
 from ._jacobians import jacfwd as jacfwd
 from ._jacobians import jacrev as jacrev
 from ._jit_products import provide as _provide
+from ._launch import Kernel as Kernel
+from ._launch import kernel as kernel
 from ._options import Options as Options
 from ._products import jvp as jvp
 from ._products import vjp as vjp

@@ -23,7 +23,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from ._differentiate import ENTRY
+from ._entry import ENTRY
 from ._parallel_runtime import KEY, RUNTIME
 
 _KEPT = "enzyme_sht_kept_blocks"

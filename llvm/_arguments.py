@@ -14,6 +14,8 @@ from numba.core import types
 from numba.core.errors import NumbaError
 from numba.core.registry import CPUDispatcher
 
+from enzyme_rules._cupy import is_on_device
+
 from ._abi import TUPLE, is_instance, leaves
 from ._flat import flatten, rebuild
 from ._marshal import overlaps_itself
@@ -193,6 +195,11 @@ def _culprit(name: str, argument: Any) -> tuple[str, Any]:
 
 
 def _advice(argument: Any) -> str:
+    if is_on_device(argument):
+        return (
+            "It is on a GPU, where kernels run: see `kernel`. Copy it to the host, "
+            "`cupy.asnumpy(x)`, to use it in a function."
+        )
     if isinstance(argument, np.ma.MaskedArray):
         return "Pass its `data` and its `mask`."
     if isinstance(argument, np.ndarray):

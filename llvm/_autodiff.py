@@ -10,10 +10,13 @@ import numpy as np
 
 from ._arguments import bind, name_of, number, require_njit
 from ._call import call
-from ._differentiate import Mode
+from ._device_arrays import headers
 from ._flat import Item, flatten, flatten_like
+from ._kernel_call import HOST, call_launch, place_of
+from ._launch import Launch
 from ._marshal import overlaps_itself
 from ._program import program_for
+from ._request import Mode, Threads
 
 Forward = Mode.FORWARD
 Reverse = Mode.REVERSE
@@ -51,9 +54,9 @@ def autodiff(mode: Mode, function: Any, *activities: Const | Active | Duplicated
     Parameters
     ----------
     mode : Forward or Reverse
-    function : njit function
+    function : njit function, or kernel(f)[n]
     *activities : Const, Active or Duplicated
-        One for each argument.
+        One for each argument; of a kernel, for each but the index.
 
     Returns
     -------
@@ -109,6 +112,9 @@ def _autodiff(
 ) -> Any:
     if mode not in (Forward, Reverse):
         raise TypeError(f"`{name}` needs `mode` to be Forward or Reverse. Got {mode!r}.")
+    launch = function if isinstance(function, Launch) else None
+    if launch is not None:
+        function, activities = launch.body, (Const(launch.n), *activities)
     function = require_njit(name, function)
     for position, activity in enumerate(activities):
         if not isinstance(activity, (Const, Active, Duplicated)):
@@ -117,11 +123,24 @@ def _autodiff(
                 f"argument {position}. Say what it is: `Const(x)`, `Active(x)` or "
                 f"`Duplicated(x, dx)`."
             )
+    place = HOST
+    if launch is not None:
+        place, activities = _placed(name, activities)
     arguments = tuple(activity.value for activity in activities)
     bound = bind(name, function, arguments)
     activities += tuple(Const(default) for default in bound[len(arguments) :])
     varying = tuple(not isinstance(activity, Const) for activity in activities)
-    program = program_for(name, function, mode, bound, varying, skip_primal=skip_primal)
+    threads = launch.threads if launch is not None else Threads.ONE
+    program = program_for(
+        name,
+        function,
+        mode,
+        bound,
+        varying,
+        skip_primal=skip_primal,
+        threads=threads,
+        architecture=place.architecture,
+    )
     items, starts = program.frame.items, program.starts
     shadows: list[Any] = [None] * len(items)
     for position, activity in enumerate(activities):
@@ -135,10 +154,20 @@ def _autodiff(
         for k, shadow in enumerate(shadows)
         if shadow is not None and items[k].kind != "array" and isinstance(shadow, np.ndarray)
     }
+    if places and place is not HOST:
+        raise TypeError(
+            f"`{name}` on a device has no place for the derivative by a number in a tuple. Pass "
+            f"the number as an argument of its own, `Active(x)`, or as an array of one item."
+        )
     for k in places:
         shadows[k] = None
     seed = 1.0 if mode is Reverse else 0.0
-    _, tangent = call(program, function, bound, shadows, seed=seed, restore=not skip_primal)
+    if launch is None:
+        _, tangent = call(program, function, bound, shadows, seed=seed, restore=not skip_primal)
+    else:
+        _, tangent = call_launch(
+            place, launch, program, bound, shadows, seed=seed, restore=not skip_primal
+        )
     if mode is Forward:
         return tangent if program.returns_value else None
     for k, place in places.items():
@@ -148,6 +177,16 @@ def _autodiff(
         for activity, start in zip(activities, starts, strict=False)
         if isinstance(activity, Active)
     )
+
+
+def _placed(name: str, activities: Sequence[Any]) -> tuple[Any, tuple[Any, ...]]:
+    """Where the arrays of a launch are, and the activities with headers for those on a device."""
+    pairs = [(a.value, a.shadow) if isinstance(a, Duplicated) else (a.value,) for a in activities]
+    place = place_of(name, pairs)
+    if place is HOST:
+        return place, tuple(activities)
+    made = zip(activities, map(headers, pairs), strict=True)
+    return place, tuple(type(a)(*pair) for a, pair in made)
 
 
 def _shadows(what: str, mode: Mode, items: Sequence[Item], activity: Any) -> list[Any]:

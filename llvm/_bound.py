@@ -20,10 +20,10 @@ from enzyme_rules import generation
 
 from ._arguments import require_njit
 from ._call import call
-from ._differentiate import Mode
 from ._flat import flatten
 from ._marshal import Span, address, first_overlap
 from ._program import Program, program_for
+from ._request import Mode
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def call(
     block, spans = frame.fill(values, shadows, seed)
     overlap = first_overlap(spans)
     if overlap is not None:
-        _refuse_overlap(function, overlap, spans)
+        refuse_overlap(function, overlap, spans)
     if program.may_raise:
         # To let the function raise again it must be called with what it was called with.
         before = [
@@ -134,7 +134,7 @@ def _copied_again(spare: dict[int, np.ndarray], key: int, value: np.ndarray) -> 
     return spare[key]
 
 
-def _refuse_overlap(function: Any, pair: tuple[Any, Any], spans: list[Span]) -> NoReturn:
+def refuse_overlap(function: Any, pair: tuple[Any, Any], spans: list[Span]) -> NoReturn:
     a, b = pair
     written = {id(array) for _, _, is_written, array in spans if is_written}
     kinds = " and ".join(

@@ -10,7 +10,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from ._arena import provide_key
-from ._differentiate import ENTRY
+from ._entry import ENTRY
 from ._errors import NoDerivativeError
 from ._optimise import Optimised
 from ._parallel_runtime import provide_threads

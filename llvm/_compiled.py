@@ -7,8 +7,8 @@ from typing import Any
 
 from ._arguments import bind, require_njit
 from ._call import call
-from ._differentiate import Mode
 from ._program import program_for
+from ._request import Mode
 
 
 class Compiled:

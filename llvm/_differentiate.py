@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -11,16 +10,17 @@ from dataclasses import dataclass, field
 import llvmlite.binding as llvm
 
 from ._diagnostics import has_crashed, translate
+from ._entry import ERRORS, entry
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
+from ._forks import forked, joined
 from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
 from ._prepare import Prepared
+from ._request import Mode, Request, Threads
 from ._rounding import marked
 from ._rule_calls import PREFIX, always_shadowed, integers_marked, revealed
 from ._target_machine import run_pipeline, target_machine
 
-ENTRY = "entry"
-ERRORS = "rule_errors"
 _DUP, _CONST = "enzyme_dup", "enzyme_const"
 _RUNTIME_ACTIVITY, _WIDTH = "enzyme_runtime_activity", "enzyme_width"
 
@@ -32,69 +32,6 @@ define void @{COUNT_ERROR}() noinline cold {{
   ret void
 }}
 """
-
-
-class Mode(enum.Enum):
-    """Which derivative: tangents forwards, or cotangents backwards; or the function itself."""
-
-    PRIMAL = "primal"
-    FORWARD = "forward"
-    REVERSE = "reverse"
-    FORWARD_OVER_REVERSE = "forward-over-reverse"
-
-    @property
-    def shadows(self) -> int:
-        """How many shadows what varies has.
-
-        Forwards over reverse these are three: the tangent, the cotangent, the cotangent's tangent.
-        """
-        return {Mode.PRIMAL: 0, Mode.FORWARD_OVER_REVERSE: 3}.get(self, 1)
-
-
-DEFAULT_FLAGS = (
-    # Without it derivative operations are `fast`: NaN may then give any number at all.
-    "--enzyme-fast-math=0",
-    "--disable-loop-idiom-all",
-    # With it the shadow of what is allocated in a loop is not cleared where only a rule, or a
-    # copy that happens on a branch, uses it: gradients then hold what the memory held before.
-    "--enzyme-rematerialize=0",
-)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to differentiate.
-
-    Attributes
-    ----------
-    mode : Mode
-    varying : tuple of bool
-        One for each leaf: whether it has a shadow.
-    runtime_activity : bool
-        Have Enzyme ask at run time whether a pointer varies. Needed where pointers to varying and
-        to constant memory can mix.
-    flags : tuple of str
-        ``--enzyme-*`` options.
-    width : int
-        How many tangents, or cotangents, at once: vector mode.
-    passes_before : str
-        `Options.passes_before`.
-    noalias : bool
-        Whether Enzyme is told that no pointer leads to what another leads to.
-    """
-
-    mode: Mode
-    varying: tuple[bool, ...]
-    runtime_activity: bool = False
-    flags: tuple[str, ...] = DEFAULT_FLAGS
-    width: int = 1
-    passes_before: str = ""
-    noalias: bool = True
-
-    @property
-    def shadows(self) -> int:
-        """How many shadows what varies has."""
-        return self.mode.shadows * self.width
 
 
 @dataclass(frozen=True)
@@ -123,7 +60,7 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
         Enzyme cannot differentiate the function for another reason.
     """
     if request.mode is Mode.PRIMAL:
-        ir = prepared.ir + _function_itself(prepared, request) + _entry(prepared, request)
+        ir = prepared.ir + _function_itself(prepared, request) + entry(prepared, request)
         return Differentiated(prepared, request, ir)
     seen = prepared.ir
     if request.mode is Mode.FORWARD:
@@ -132,7 +69,10 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
         seen = integers_marked(seen)
     if request.runtime_activity:
         _refuse_recursion(prepared)
-    rest = _derivative(prepared, request) + _entry(prepared, request)
+    shared = request.threads is Threads.SHARED and request.mode is Mode.REVERSE
+    if shared:
+        seen = forked(seen, prepared)
+    rest = _derivative(prepared, request) + entry(prepared, request)
     enzyme = find_enzyme()
     failures: list[ToolchainError] = []
     for module in _forms(seen, rest, request):
@@ -140,6 +80,7 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
             started = time.perf_counter()
             result, said = enzyme.run_and_listen(module, request.flags)
             seconds = time.perf_counter() - started
+            result = joined(result) if shared else result
             return Differentiated(prepared, request, revealed(result), said, seconds)
         except ToolchainError as error:
             failures.append(error)
@@ -287,63 +228,3 @@ def _function_itself(prepared: Prepared, request: Request) -> str:
         f"  call void @{PRIMAL}({', '.join(arguments)})\n  ret void\n}}\n"
     )
     return text if request.noalias else text.replace(" noalias ", " ")
-
-
-def _entry(prepared: Prepared, request: Request) -> str:
-    """``i64 @entry(ptr slots)``: reads what `Frame` wrote, and writes numbers back into it.
-
-    The low half of the result is Numba's status, the high half says whether a rule failed.
-    """
-    body: list[str] = []
-    arguments = ["ptr %status"]
-    position = 0
-
-    def load(kind: str, name: str) -> None:
-        nonlocal position
-        body.append(f"  %p{position} = getelementptr i64, ptr %slots, i64 {position}")
-        body.append(f"  %{name} = load {kind}, ptr %p{position}")
-        arguments.append(f"{kind} %{name}")
-        position += 1
-
-    def place(name: str, words: int) -> None:
-        nonlocal position
-        body.append(f"  %{name} = getelementptr i64, ptr %slots, i64 {position}")
-        arguments.append(f"ptr %{name}")
-        position += words
-
-    shadows = request.shadows
-    if prepared.lowered.returns_value:
-        for k in range(1 + shadows):
-            place(f"value{k}", 1)
-    for i, (leaf, varies) in enumerate(zip(prepared.lowered.leaves, request.varying, strict=True)):
-        for k in range(1 + shadows * varies):
-            if leaf.kind == "scalar":
-                place(f"a{i}.{k}", scalar_slots(leaf.dtype.bitwidth))
-            else:
-                load("ptr" if leaf.is_pointer else "i64", f"a{i}.{k}")
-    return "\n".join(
-        [
-            f"@{ERRORS} = external global i64",
-            f"define i64 @{ENTRY}(ptr %slots) {{",
-            "  %status = alloca i32",
-            "  store i32 0, ptr %status",
-            *body,
-            f"  %before = load atomic i64, ptr @{ERRORS} monotonic, align 8",
-            f"  call void @derivative({', '.join(arguments)})",
-            f"  %after = load atomic i64, ptr @{ERRORS} monotonic, align 8",
-            "  %count = sub i64 %after, %before",
-            "  %failed = icmp ne i64 %count, 0",
-            "  %high = select i1 %failed, i64 4294967296, i64 0",
-            "  %code = load i32, ptr %status",
-            "  %low = zext i32 %code to i64",
-            "  %result = or i64 %high, %low",
-            "  ret i64 %result",
-            "}",
-            "",
-        ]
-    )
-
-
-def scalar_slots(bitwidth: int) -> int:
-    """Machine words that hold a scalar of so many bits."""
-    return max(1, bitwidth // 64)

@@ -12,7 +12,6 @@ import builtins
 import dis
 import functools
 import hashlib
-import os
 import sys
 import types as python_types
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from numba.stencils.stencil import StencilFunc
 from enzyme_rules import Rule, find_rule, symbol_rules
 
 from ._counterparts import KINDS
+from ._cuda_files import libdevice_digest
 from ._options import DEFAULT
 from ._target_machine import target_description, tool_for
 
@@ -58,12 +58,17 @@ class _Unknown(Exception):
     """Something whose meaning cannot be told from here."""
 
 
+ANY_ENZYME = "any"
+"""In place of a version, in keys of kernels to be found where there is no Enzyme."""
+
+
 def fingerprint(function: Any, question: Any, enzyme_version: str) -> str | None:
     """A hexadecimal key, or None if the function depends on something that has no fingerprint."""
     walk = _Walk()
     try:
         walk.visit(function)
         walk.add(repr((question.mode, question.varying, question.skip_primal, question.width)))
+        walk.add(question.threads.value, question.architecture)
         if question.options != DEFAULT:  # what is usual is not in the key, nor in older ones
             options = question.options
             walk.add(repr(options), tool_for(options.passes_before), tool_for(options.passes_after))
@@ -73,13 +78,16 @@ def fingerprint(function: Any, question: Any, enzyme_version: str) -> str | None
             walk.add(repr(rule))
     except _Unknown:
         return None
+    if question.architecture:  # whatever machine compiles for it
+        machine = f"{sys.version_info[:2]} libdevice {libdevice_digest()}"
+    else:
+        machine = f"{sys.version} {target_description()}"
     walk.add(
         numba.__version__,
         llvmlite.__version__,
         np.__version__,
-        sys.version,
         enzyme_version,
-        target_description(),
+        machine,
         _folder_stamp("llvm"),
         _folder_stamp("enzyme_rules"),
     )
@@ -277,7 +285,7 @@ _stamps: dict[tuple[str, int], str] = {}
 
 
 def _stamp(package: str) -> str:
-    """Names, sizes and times of the loaded files of a package."""
+    """Names and contents of the loaded files of a package."""
     modules = [
         module
         for name, module in sys.modules.copy().items()
@@ -289,8 +297,7 @@ def _stamp(package: str) -> str:
         for module in modules:
             file = getattr(module, "__file__", None)
             if file and Path(file).exists():
-                info = os.stat(file)
-                lines.append(f"{module.__name__} {info.st_size} {info.st_mtime_ns}")
+                lines.append(f"{module.__name__} {_digest(file)}")
         _stamps[key] = "\n".join(sorted(lines))
     return _stamps[key]
 
@@ -300,4 +307,11 @@ def _folder_stamp(package: str) -> str:
     """As `_stamp`, of all files, so that it does not matter which of them a program imports."""
     folder = Path(str(sys.modules[package].__file__)).parent
     files = sorted(folder.glob("*.py"))
-    return "\n".join(f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files)
+    return "\n".join(f"{f.name} {_digest(f)}" for f in files)
+
+
+@functools.cache
+def _digest(file: str | Path) -> str:
+    # Not its time: a copy of the same files, in a new environment or on another machine, finds what
+    # was compiled. All of ours take 4 ms.
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()

@@ -12,13 +12,13 @@ from numba.core import types
 
 from ._arguments import bind, own_items, positions, require_njit
 from ._call import call
-from ._differentiate import Mode
 from ._inspect import stage_text
 from ._jit_calls import callable_in_njit
 from ._jit_gradient import gradient_in_njit
 from ._options import DEFAULT, Options
 from ._program import Question, program_for
 from ._report import Report, report
+from ._request import Mode
 from ._results import first_of_two, value_and_aux
 from ._shadows import copies, in_form_of, with_copies
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from ._arguments import name_of
 from ._call import call
-from ._differentiate import Mode
 from ._products import with_tangents
 from ._program import program_for
+from ._request import Mode
 from ._shadows import in_form_of, shadows_like, with_copies
 
 

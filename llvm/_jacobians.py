@@ -12,13 +12,13 @@ from numba.core import types
 
 from ._arguments import bind, name_of, own_items, positions, require_njit
 from ._call import call
-from ._differentiate import Mode
 from ._flat import flatten, rebuild
 from ._hvp import SecondDerivative
 from ._jit_calls import callable_in_njit
 from ._jit_products import hessian_in_njit, jacobian_in_njit
 from ._marshal import zeros_like
 from ._products import Point, point_at
+from ._request import Mode
 from ._shadows import with_copies
 
 # Tangents at once, where Enzyme has a vector mode. More need registers that are not there.

@@ -17,11 +17,11 @@ from numba.extending import overload
 
 from ._abi import TUPLE
 from ._arguments import require_varying, signature_of
-from ._differentiate import Mode
 from ._flat import Item, named_items
 from ._jit_entry import entry_intrinsic
 from ._options import DEFAULT, Options
 from ._program import Question, find_program
+from ._request import Mode
 from ._target import TARGET_NAME, refuse_derivative
 
 

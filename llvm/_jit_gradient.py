@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ._arguments import positions
-from ._differentiate import Mode
 from ._jit_calls import JitCall
 from ._options import Options
+from ._request import Mode
 from ._results import first_of_two
 
 

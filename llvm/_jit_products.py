@@ -12,8 +12,8 @@ from numba.extending import overload
 
 from ._abi import TUPLE
 from ._arguments import positions
-from ._differentiate import Mode
 from ._jit_calls import JitCall
+from ._request import Mode
 from ._results import returned
 
 _OUTPUT = "output"

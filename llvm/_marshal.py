@@ -44,6 +44,9 @@ class Frame:
         Of the block.
     seeded : int
         Which word holds the derivative that goes in for the returned number.
+    number_words : list of (int, int, numba type)
+        For each number that varies, of its shadows: the position among all shadows, its first word,
+        its type.
     """
 
     def __init__(self, items: Sequence[Item], returned_bits: int, shadows: int) -> None:
@@ -53,8 +56,9 @@ class Frame:
         # The cotangent is the only shadow of the returned number, or lies between two tangents.
         self.seeded = 1 if shadows == 1 else 2
         codes = ["f4x" if returned_bits == 32 else "d"] * (1 + shadows if returned_bits else 0)
-        count = len(codes)
+        count = word = len(codes)
         self._derivatives: list[tuple[int, int, int]] = []
+        self.number_words: list[tuple[int, int, Any]] = []
         for position, item in enumerate(self.items):
             if item.kind == "array":
                 ty: Any = item.type
@@ -62,17 +66,23 @@ class Frame:
                 words = 1 + shadows * item.varies + sizes
                 codes.append(f"{words}q")
                 count += words
+                word += words
             elif item.kind == "integer":
                 codes.append("q")
                 count += 1
+                word += 1
             elif item.kind != "nothing":
                 code, numbers = _CODES[item.type.name]
                 own = range(shadows * position, shadows * (position + 1)) if item.varies else ()
                 codes.append(code * (1 + len(own)))
+                long = struct.calcsize(f"={code}") // 8
                 for k in own:
                     count += numbers
+                    word += long
                     self._derivatives.append((k, count, numbers))
+                    self.number_words.append((k, word, item.type))
                 count += numbers
+                word += long
         self._struct = struct.Struct(f"={''.join(codes)}")
         self.words = self._struct.size // 8
         # Filled by the compiled code, so not `bytes`.
@@ -109,7 +119,7 @@ class Frame:
                 words.append(start)
                 size = value.nbytes
                 if size:
-                    low, high = _bounds(value, start) if strided else (start, start + size)
+                    low, high = bounds(value, start) if strided else (start, start + size)
                     spans.append((low, high, item.written, value))
                 for s in range(count * k, count * (k + 1)) if item.varies else ():
                     shadow = shadows[s]
@@ -118,7 +128,7 @@ class Frame:
                     start = address(shadow)
                     words.append(start)
                     if size:
-                        low, high = _bounds(shadow, start) if strided else (start, start + size)
+                        low, high = bounds(shadow, start) if strided else (start, start + size)
                         spans.append((low, high, True, shadow))
                 words += value.shape
                 if strided:
@@ -176,7 +186,7 @@ def zeros_like(array: np.ndarray) -> np.ndarray:
         return np.zeros(array.shape, array.dtype)
     low = high = start = address(array)
     if array.size:
-        low, high = _bounds(array, start)
+        low, high = bounds(array, start)
     # On a cache line: vectors of a shadow that lie across two lines cost twice.
     buffer = np.zeros(high - low + 64, np.uint8)
     offset = -address(buffer) % 64 + start - low
@@ -232,7 +242,7 @@ def _exact_overlap(spans: list[Span]) -> tuple[np.ndarray, np.ndarray] | None:
     return None
 
 
-def _bounds(array: np.ndarray, start: int) -> tuple[int, int]:
+def bounds(array: np.ndarray, start: int) -> tuple[int, int]:
     """The first byte of an array that is not empty, and the one after its last."""
     low, high = start, start + array.itemsize
     for length, step in zip(array.shape, array.strides, strict=True):

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import llvmlite.binding as llvm
 
 from ._arena import with_arena
-from ._differentiate import ENTRY, ERROR_COUNTER, Differentiated, Mode
+from ._differentiate import ERROR_COUNTER, Differentiated
+from ._entry import ENTRY
 from ._lower import private
 from ._memory_types import without_types
 from ._prepare import with_bodies
+from ._request import Mode
 from ._rounding import contracted, loosened
 from ._target_machine import run_pipeline, target_machine
 

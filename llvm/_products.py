@@ -19,9 +19,9 @@ from ._arguments import (
     types_of,
 )
 from ._call import call
-from ._differentiate import Mode
 from ._errors import UnsupportedResultError
 from ._program import Program, program_for
+from ._request import Mode
 from ._results import Returned, returned, value_and_aux
 from ._shadows import copies, in_form_of, shadows_like, with_copies
 

@@ -20,16 +20,20 @@ from enzyme_rules import generation
 from . import _cache
 from ._abi import Leaf, leaves
 from ._arguments import NO_TYPE, kind_of, require_varying, types_of
-from ._compile import Loaded, ObjectCode, assemble, load
-from ._differentiate import DEFAULT_FLAGS, Differentiated, Mode, Request, differentiate
+from ._compile import ObjectCode, assemble, load
+from ._device_code import DeviceCode
+from ._differentiate import Differentiated, differentiate
+from ._entry import ERRORS
 from ._enzyme import find_enzyme
-from ._fingerprint import fingerprint
+from ._errors import EnzymeNotFoundError
+from ._fingerprint import ANY_ENZYME, fingerprint
 from ._flat import items
 from ._lower import COUNT_ERROR, Lowered, lower
 from ._marshal import Frame
 from ._optimise import Optimised, optimise
 from ._options import DEFAULT, Options
 from ._prepare import Prepared, prepare
+from ._request import DEFAULT_FLAGS, Mode, Request, Threads
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,10 @@ class Question:
         How many tangents, or cotangents, at once.
     options : Options
         How it is compiled.
+    threads : Threads
+        Who runs it. With many of them, the first argument is the index of one.
+    architecture : str
+        Of the GPU to compile for, ``"sm_90"``; empty for this machine.
     """
 
     mode: Mode
@@ -56,6 +64,8 @@ class Question:
     skip_primal: bool = False
     width: int = 1
     options: Options = DEFAULT
+    threads: Threads = Threads.ONE
+    architecture: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ class Program:
     width : int
         How many tangents, or cotangents, at once: one where a rule is on the way, of which Enzyme
         has no vector mode.
-    loaded : Loaded
+    loaded : Loaded or DeviceCode
     """
 
     question: Question
@@ -90,7 +100,7 @@ class Program:
     may_raise: bool
     rules_may_fail: bool
     width: int
-    loaded: Loaded = field(repr=False)
+    loaded: Any = field(repr=False)
     spares: deque[dict[int, Any]] = field(
         default_factory=lambda: deque(maxlen=4), repr=False, compare=False
     )
@@ -170,6 +180,8 @@ def program_for(
     skip_primal: bool = False,
     width: int = 1,
     options: Options = DEFAULT,
+    threads: Threads = Threads.ONE,
+    architecture: str = "",
 ) -> Program:
     """The compiled derivative for a call with these arguments, their types checked.
 
@@ -181,13 +193,16 @@ def program_for(
     key = None
     # Numba's types are slow to find and to hash; where it has no type at all, `types_of` says so.
     with suppress(*NO_TYPE):
-        key = generation(), mode, varying, skip_primal, width, options, *map(kind_of, arguments)
+        how = mode, varying, skip_primal, width, options, threads, architecture
+        key = generation(), how, *map(kind_of, arguments)
         known = _by_kind.get(function, {}).get(key)
         if known is not None:
             return known
     argument_types = types_of(call, function, arguments)
     require_varying(call, function, varying, argument_types)
-    question = Question(mode, argument_types, varying, skip_primal, width, options)
+    question = Question(
+        mode, argument_types, varying, skip_primal, width, options, threads, architecture
+    )
     program = find_program(function, question)
     if key is not None:
         with _lock:
@@ -251,7 +266,12 @@ def _request(prepared: Prepared, question: Question) -> Request:
         flat += [varies] * len(leaves(ty))
     effects = prepared.effects
     if question.mode is Mode.PRIMAL:
-        return Request(question.mode, (False,) * len(flat), noalias=question.options.noalias)
+        return Request(
+            question.mode,
+            (False,) * len(flat),
+            noalias=question.options.noalias,
+            threads=question.threads,
+        )
     varying = tuple(
         leaf.can_vary and (wanted or written)
         for leaf, wanted, written in zip(prepared.lowered.leaves, flat, effects.writes, strict=True)
@@ -264,6 +284,7 @@ def _request(prepared: Prepared, question: Question) -> Request:
         question.width,
         question.options.passes_before,
         question.options.noalias,
+        question.threads,
     )
 
 
@@ -274,27 +295,17 @@ _FACTS = {
 
 def _make(function: Any, question: Question) -> Program:
     name = function.py_func.__qualname__
-    version = "" if question.mode is Mode.PRIMAL else find_enzyme().version
-    key = fingerprint(function, question, version)
-    kept = _cache.read(key) if key else None
+    keys = _keys(function, question)
+    kept = next(filter(None, map(_cache.read, keys)), None)
     if kept is None or kept.facts.keys() != _FACTS:
-        stages = run_stages(function, question)
-        effects = stages.prepared.effects
-        code = assemble(stages.optimised)
-        facts = {
-            "varying": list(stages.differentiated.request.varying),
-            "writes": list(effects.writes),
-            "may_raise": effects.may_raise,
-            "rules_may_fail": f"@{COUNT_ERROR}(" in stages.optimised.ir,
-            "returned_bits": getattr(stages.lowered.return_type, "bitwidth", 0),
-            "undefined": list(code.undefined),
-            "width": stages.differentiated.request.width,
-        }
-        kept = _cache.Entry(facts, code.code)
-        if key:
+        kept = _entry(function, question)
+        for key in keys:
             _cache.write(key, kept)
     facts = kept.facts
-    loaded = load(ObjectCode(kept.code, tuple(facts["undefined"])), function=name)
+    if question.architecture:
+        loaded: Any = DeviceCode(kept.code.decode(), name)
+    else:
+        loaded = load(ObjectCode(kept.code, tuple(facts["undefined"])), function=name)
     return Program(
         question=question,
         leaves=tuple(leaf for ty in question.argument_types for leaf in leaves(ty)),
@@ -306,3 +317,45 @@ def _make(function: Any, question: Question) -> Program:
         width=facts["width"],
         loaded=loaded,
     )
+
+
+def _keys(function: Any, question: Question) -> list[str]:
+    """Keys in the cache, the first one to look for first; none if what is made cannot be told.
+
+    Kernels for a GPU can be carried, in the cache, to a machine that has one and no Enzyme. They
+    are kept under a second key for that, which does not name the Enzyme that made them.
+    """
+    enzymes = [""]
+    if question.mode is not Mode.PRIMAL:
+        try:
+            enzymes = [find_enzyme().version, ANY_ENZYME][: 1 + bool(question.architecture)]
+        except EnzymeNotFoundError:
+            if not question.architecture:
+                raise
+            enzymes = [ANY_ENZYME]
+    return [key for e in enzymes if (key := fingerprint(function, question, e)) is not None]
+
+
+def _entry(function: Any, question: Question) -> _cache.Entry:
+    """What the cache keeps, made now."""
+    if question.architecture:
+        from ._ptx import emit_ptx  # it starts all of LLVM's targets
+
+        differentiated, _ = derive(function, question)
+        ir = emit_ptx(differentiated, question.architecture)
+        code, undefined, prepared = ir.encode(), (), differentiated.prepared
+    else:
+        stages = run_stages(function, question)
+        differentiated, prepared, ir = stages.differentiated, stages.prepared, stages.optimised.ir
+        made = assemble(stages.optimised)
+        code, undefined = made.code, made.undefined
+    facts = {
+        "varying": list(differentiated.request.varying),
+        "writes": list(prepared.effects.writes),
+        "may_raise": prepared.effects.may_raise,
+        "rules_may_fail": f"{COUNT_ERROR}(" in ir if not question.architecture else ERRORS in ir,
+        "returned_bits": getattr(prepared.lowered.return_type, "bitwidth", 0),
+        "undefined": list(undefined),
+        "width": differentiated.request.width,
+    }
+    return _cache.Entry(facts, code)

@@ -11,7 +11,6 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from ._compile import assemble
-from ._differentiate import Mode
 from ._errors import AutodiffError
 from ._line_info import lowered_anew
 from ._options import DEFAULT, Options
@@ -20,6 +19,7 @@ from ._report_arguments import Activity, activity, parameter_names
 from ._report_ir import KINDS, Counts, Module, count, is_ours, shortened
 from ._report_kept import Kept, Remark, kept_values, merged, remarks_of
 from ._report_sizes import UNKNOWN
+from ._request import Mode
 from ._target_machine import target_machine
 
 # As --enzyme-print-perf, and each remark with the line that it is about.

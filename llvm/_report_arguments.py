@@ -10,10 +10,10 @@ from numba.core import types
 
 from ._abi import leaves
 from ._arguments import name_of
-from ._differentiate import Mode, Request
 from ._flat import items, named_items
 from ._prepare import Prepared
 from ._program import Question, Stages
+from ._request import Mode, Request
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import Any
 from numba.core import types
 
 from ._arguments import require_njit, require_varying, signature_of
-from ._differentiate import Mode
 from ._errors import AutodiffError
 from ._options import DEFAULT, Options
 from ._program import Question
 from ._report import report
+from ._request import Mode
 
 _SCALARS: dict[str, Any] = {
     **{

@@ -17,10 +17,10 @@ from numba import typeof
 import enzyme_rules
 import llvm._cache as cache
 from llvm import grad
-from llvm._differentiate import Mode
 from llvm._enzyme import Enzyme, find_enzyme
 from llvm._fingerprint import fingerprint
 from llvm._program import Question
+from llvm._request import Mode
 
 ROOT = Path(__file__).resolve().parent.parent
 X = np.array([1.0, 2.0, 3.0])

@@ -12,11 +12,11 @@ import llvm._differentiate
 import llvm._target_machine
 from llvm import AutodiffError
 from llvm._call import call
-from llvm._differentiate import DEFAULT_FLAGS, Mode
 from llvm._errors import EnzymeNotFoundError, ToolchainError
 from llvm._fingerprint import fingerprint
 from llvm._options import Options, level_of
 from llvm._program import Question, find_program, program_for, run_stages
+from llvm._request import DEFAULT_FLAGS, Mode
 from llvm._shadows import in_form_of, with_copies
 from llvm._toolfiles import find_opt
 

@@ -18,12 +18,12 @@ from llvm import AutodiffError
 from llvm.__main__ import main
 from llvm._call import call
 from llvm._compile import assemble, load
-from llvm._differentiate import DEFAULT_FLAGS, Mode
 from llvm._line_info import lowered_anew
 from llvm._lower import lower
 from llvm._options import Options
 from llvm._program import Question, find_program, run_stages
 from llvm._report import report
+from llvm._request import DEFAULT_FLAGS, Mode
 from llvm._shadows import with_copies
 
 

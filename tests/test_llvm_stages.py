@@ -15,11 +15,12 @@ import llvm._pointers as pointers
 from llvm import grad
 from llvm._arena import with_arena
 from llvm._compile import ObjectCode, assemble, load
-from llvm._differentiate import Mode, Request, differentiate
+from llvm._differentiate import differentiate
 from llvm._inspect import STAGES
 from llvm._lower import lower
 from llvm._optimise import optimise
 from llvm._prepare import prepare
+from llvm._request import Mode, Request
 from llvm._target_machine import run_passes, target_machine
 
 X = np.array([1.0, 2.0])

@@ -26,10 +26,10 @@ from llvm import (
     jvp,
     value_and_grad,
 )
-from llvm._differentiate import Mode
 from llvm._enzyme import find_enzyme
 from llvm._fingerprint import fingerprint
 from llvm._program import Question
+from llvm._request import Mode
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBC = ctypes.CDLL(None)

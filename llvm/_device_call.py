@@ -1,0 +1,132 @@
+"""One call of a kernel, or of its derivative, on the device where its arrays are."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba.core import types
+
+from enzyme_rules._cupy import DeviceError, cupy, on_device
+
+from ._call import refuse_overlap
+from ._device_arrays import device_zeros_like
+from ._errors import AutodiffError
+from ._flat import flatten
+from ._marshal import first_overlap
+from ._program import Program
+from ._request import Mode
+
+
+def call_on_device(
+    program: Program,
+    function: Any,
+    arguments: Sequence[Any],
+    shadows: list[Any],
+    device: int,
+    *,
+    seed: float = 1.0,
+    scratch: int,
+) -> tuple[float, float]:
+    """As `call`, for a kernel compiled for a GPU.
+
+    Parameters
+    ----------
+    program : Program
+    function : njit function
+        The body, for its name.
+    arguments : sequence
+        The number of threads, and headers of arrays on the device.
+    shadows : list
+        As for `call`, of headers.
+    device : int
+    seed : float
+    scratch : int
+        Bytes that each thread may allocate.
+
+    Returns
+    -------
+    value, derivative : float
+        Sums over the threads, if they return a number.
+
+    Raises
+    ------
+    DeviceError
+        A thread raised an exception, or needs more memory; the driver refuses the launch.
+    """
+    library = cupy()
+    frame, n = program.frame, int(arguments[0])
+    name = function.py_func.__qualname__
+    values = flatten(arguments)
+    with on_device(device):
+        alive = _zeros_where_missing(program, values, shadows)
+        block, spans = frame.fill(values, shadows, seed)
+        overlap = first_overlap(spans)
+        if overlap is not None:
+            refuse_overlap(function, overlap, spans)
+        numbers = library.zeros(2 * len(frame.number_words), "f8")
+        alive.append(numbers)
+        if program.question.mode is Mode.REVERSE:
+            for k, (_, word, _) in enumerate(frame.number_words):
+                struct.pack_into("=q", block, 8 * word, numbers.data.ptr + 16 * k)
+        dtype = f"f{program.returned_bits // 8}" if program.returns_value else "f8"
+        returned = library.zeros((2, n if program.returns_value else 0), dtype)
+        raised = library.zeros(2, "i8")
+        rows = returned[0].data.ptr, returned[1].data.ptr, raised.data.ptr
+        code = program.loaded
+        before = code.rule_errors(device) if program.rules_may_fail else 0
+        if n:
+            code.launch(device, n, bytes(block), rows, scratch)
+        if program.may_raise or code.uses_scratch:
+            _check(name, raised.get(), scratch)
+        if program.rules_may_fail and code.rule_errors(device) != before:
+            raise AutodiffError(
+                f"A rule used by the kernel `{name}` failed. What it wrote is undefined.",
+                stage="compile",
+                function=name,
+            )
+        if program.question.mode is Mode.REVERSE and frame.number_words:
+            found = numbers.get().reshape(-1, 2)
+            for row, (position, _, ty) in zip(found, frame.number_words, strict=True):
+                shadows[position] = _number(row, ty)
+        if not program.returns_value:
+            return 0.0, 0.0
+        sums = returned.sum(axis=1).get()
+        return float(sums[0]), float(sums[1])
+
+
+def _zeros_where_missing(program: Program, values: list[Any], shadows: list[Any]) -> list[Any]:
+    """Put zeros where an array needs a shadow; what keeps them alive."""
+    alive: list[Any] = []
+    count = program.frame.shadows
+    for k, item in enumerate(program.frame.items):
+        if item.kind == "array" and item.varies:
+            for s in range(count * k, count * (k + 1)):
+                if shadows[s] is None:
+                    shadows[s], buffer = device_zeros_like(values[k])
+                    alive.append(buffer)
+    return alive
+
+
+def _check(name: str, raised: np.ndarray, scratch: int) -> None:
+    if raised[1]:
+        raise DeviceError(
+            f"Each thread of `{name}` may allocate {scratch} bytes, for arrays and for what the "
+            f"reverse pass keeps. Got one that needs more; what it wrote is undefined. Give it "
+            f"more: `kernel(f, scratch=...)`."
+        )
+    if raised[0]:
+        raise DeviceError(
+            f"Thread {raised[0] - 1} of `{name}` raised an exception; what it wrote is undefined. "
+            f"Run that thread on NumPy copies of its arguments to see which: "
+            f"`{name}({raised[0] - 1}, ...)`."
+        )
+
+
+def _number(row: np.ndarray, ty: Any) -> complex | float:
+    """The derivative by a number, from the two words that it was added up in."""
+    dtype = np.dtype(str(ty))
+    value = row.view(dtype)[0]
+    return complex(value) if isinstance(ty, types.Complex) else float(value)

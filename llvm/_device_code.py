@@ -1,0 +1,108 @@
+"""Kernels on devices: loaded, and launched through CuPy."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from enzyme_rules._cupy import DeviceError, cupy, on_device
+
+from ._device_memory import BLOCK, uses_scratch
+from ._entry import ERRORS, KERNEL
+
+_MOST_SCRATCH = 1 << 28  # bytes, in all; a launch that would take more has fewer threads, in turns
+_MOST_BLOCKS = (1 << 31) - 1
+
+
+@dataclass
+class DeviceCode:
+    """PTX, and what devices have made of it.
+
+    Attributes
+    ----------
+    ptx : str
+    function : str
+        For messages.
+    uses_scratch : bool
+        Whether its threads allocate.
+    """
+
+    ptx: str = field(repr=False)
+    function: str
+    _loaded: dict[int, Any] = field(default_factory=dict, repr=False)
+    _lock: Any = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self.uses_scratch = uses_scratch(self.ptx)
+
+    def launch(
+        self, device: int, n: int, words: bytes, addresses: tuple[int, int, int], scratch: int
+    ) -> None:
+        """Launch n threads in the current stream.
+
+        Parameters
+        ----------
+        device : int
+        n : int
+        words : bytes
+            What `Frame` made.
+        addresses : (int, int, int)
+            Of the places of values, tangents, and what is raised.
+        scratch : int
+            Bytes for each thread, if it allocates.
+
+        Raises
+        ------
+        DeviceError
+            The driver refuses it.
+        """
+        library = cupy()
+        with on_device(device):
+            blocks = min(-(-n // BLOCK), _MOST_BLOCKS)
+            buffer, start = None, 0
+            if self.uses_scratch:
+                scratch = -(-scratch // 16) * 16
+                blocks = max(1, min(blocks, _MOST_SCRATCH // (BLOCK * scratch)))
+                buffer = library.empty(blocks * BLOCK * scratch, "u1")
+                start = buffer.data.ptr
+            block = ctypes.create_string_buffer(words, max(8, len(words)))
+            numbers = [ctypes.c_uint64(number) for number in (*addresses, start, scratch)]
+            places = [ctypes.addressof(place) for place in (block, *numbers)]
+            parameters = (ctypes.c_void_p * len(places))(*places)
+            stream = library.cuda.get_current_stream().ptr
+            try:
+                kernel = self._module(library, device).get_function(KERNEL)
+                library.cuda.driver.launchKernel(
+                    *(kernel.ptr, blocks, 1, 1, BLOCK, 1, 1),
+                    *(0, stream, ctypes.addressof(parameters), 0),
+                )
+            except library.cuda.driver.CUDADriverError as error:
+                raise self._refused(device, error) from error
+
+    def rule_errors(self, device: int) -> int:
+        """How many rules have failed so far in this kernel on a device. Waits for it."""
+        library = cupy()
+        with on_device(device):
+            address = self._module(library, device).get_global_var(ERRORS)
+            count = ctypes.c_int64()
+            place = getattr(address, "ptr", address)
+            library.cuda.runtime.memcpy(ctypes.addressof(count), place, 8, 2)  # device to host
+            return count.value
+
+    def _module(self, library: Any, device: int) -> Any:
+        with self._lock:
+            if device not in self._loaded:
+                module = library.cuda.function.Module()
+                module.load(self.ptx.encode() + b"\0")
+                self._loaded[device] = module
+            return self._loaded[device]
+
+    def _refused(self, device: int, error: Exception) -> DeviceError:
+        return DeviceError(
+            f"Device {device} must be able to run the kernel `{self.function}`. Got: {error}. "
+            f"After an unsupported PTX version or architecture update the driver; after an illegal "
+            f"address, look for an index beyond an array in the kernel: `kernel(f)[n]` runs on "
+            f"NumPy arrays too, where `boundscheck=True` finds it."
+        )

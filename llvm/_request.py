@@ -1,0 +1,83 @@
+"""What is asked of Enzyme: which derivative, by what, for how many threads."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Mode(enum.Enum):
+    """Which derivative: tangents forwards, or cotangents backwards; or the function itself."""
+
+    PRIMAL = "primal"
+    FORWARD = "forward"
+    REVERSE = "reverse"
+    FORWARD_OVER_REVERSE = "forward-over-reverse"
+
+    @property
+    def shadows(self) -> int:
+        """How many shadows what varies has.
+
+        Forwards over reverse these are three: the tangent, the cotangent, the cotangent's tangent.
+        """
+        return {Mode.PRIMAL: 0, Mode.FORWARD_OVER_REVERSE: 3}.get(self, 1)
+
+
+class Threads(enum.Enum):
+    """Who runs the function."""
+
+    ONE = "one"
+    """The caller."""
+    APART = "apart"
+    """Many threads, each with an index. No two of them add to the same item of a shadow."""
+    SHARED = "shared"
+    """The same, where several may read an item, and then add to its shadow: atomically."""
+
+
+DEFAULT_FLAGS = (
+    # Without it derivative operations are `fast`: NaN may then give any number at all.
+    "--enzyme-fast-math=0",
+    "--disable-loop-idiom-all",
+    # With it the shadow of what is allocated in a loop is not cleared where only a rule, or a
+    # copy that happens on a branch, uses it: gradients then hold what the memory held before.
+    "--enzyme-rematerialize=0",
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to differentiate.
+
+    Attributes
+    ----------
+    mode : Mode
+    varying : tuple of bool
+        One for each leaf: whether it has a shadow.
+    runtime_activity : bool
+        Have Enzyme ask at run time whether a pointer varies. Needed where pointers to varying and
+        to constant memory can mix.
+    flags : tuple of str
+        ``--enzyme-*`` options.
+    width : int
+        How many tangents, or cotangents, at once: vector mode.
+    passes_before : str
+        `Options.passes_before`.
+    noalias : bool
+        Whether Enzyme is told that no pointer leads to what another leads to.
+    threads : Threads
+        With many of them, the first leaf is the index of one.
+    """
+
+    mode: Mode
+    varying: tuple[bool, ...]
+    runtime_activity: bool = False
+    flags: tuple[str, ...] = DEFAULT_FLAGS
+    width: int = 1
+    passes_before: str = ""
+    noalias: bool = True
+    threads: Threads = Threads.ONE
+
+    @property
+    def shadows(self) -> int:
+        """How many shadows what varies has."""
+        return self.mode.shadows * self.width
