@@ -113,7 +113,7 @@ def _kernel(body: Any) -> Any:
     # Imported here, so that `import sht` stays light.
     from llvm import kernel
 
-    return kernel(body)
+    return kernel(body, atomics=False)  # no two threads add to one item: see `_device_legendre`
 
 
 class DeviceMaps:
