@@ -3,9 +3,10 @@
 A derivative adds many terms to one number, and by IEEE's rules that is a chain in which each
 addition waits for the one before. Enzyme's own switch, ``--enzyme-fast-math``, would also assume
 that no NaN and no infinity comes. So Enzyme adds its operations without any flag, and those get
-``reassoc``, ``contract`` and ``nsz`` afterwards. Without the last, 0 + x is not x: a shadow that is
-cleared and then added to again, as that of ``y[i] += ...``, would be written each time. The function's own operations keep their rounding: they are
-marked before, with ``afn``, which says nothing about sums and products.
+``reassoc``, ``contract`` and ``nsz`` afterwards. Without the last, 0 + x is not x, and a shadow
+that is cleared and then added to again, as that of ``y[i] += ...``, would be written each time. The
+function's own operations keep their rounding: they are marked before, with ``afn``, which says
+nothing about sums and products.
 
 Measured: the gradient of a Gaussian mixture with 32 components takes 0.35 of the time.
 """

@@ -192,7 +192,7 @@ def lane_analysis_into(coef, sums, state, t, division, i):
 # the same order: the functions are made again, not kept.
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", fastmath={"contract"})
 def lane_synthesis_step_into(sums, coef, q, s, c, k):
     """Adds to the sums from s on what the coefficients from c on make with the functions from k."""
     for which in range(4):
@@ -201,14 +201,13 @@ def lane_synthesis_step_into(sums, coef, q, s, c, k):
             add(sums, s + which * BLOCK + r * LANES, get(q, k + r * LANES) * value)
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", fastmath={"contract"})
 def lane_analysis_step_into(coef, sums, q, c, s, k):
     """The transpose of it: adds to the coefficients from c on."""
     for which in range(4):
-        value = 0.0
         for r in range(RINGS):
-            value += get(q, k + r * LANES) * get(sums, s + which * BLOCK + r * LANES)
-        add(coef, c + which * LANES, value)
+            value = get(q, k + r * LANES) * get(sums, s + which * BLOCK + r * LANES)
+            add(coef, c + which * LANES, value)
 
 
 @njit(error_model="numpy")

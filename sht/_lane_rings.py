@@ -2,6 +2,7 @@
 
 A thread of a GPU holds one lane; what is one vector in `_simd` is one number here. Written out for
 four rings and for two, since Numba's loops over tuples go through memory. Blocks are [ring][lane].
+A product and a sum may be one fused operation, as in `_simd`: else a GPU needs twice as many.
 """
 
 from __future__ import annotations
@@ -68,27 +69,27 @@ def _add_two(array, k, q):
     add(array, k + LANES, q[1])
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", fastmath={"contract"})
 def _four_plus(sums, q, c):
     return sums[0] + q[0] * c, sums[1] + q[1] * c, sums[2] + q[2] * c, sums[3] + q[3] * c
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", fastmath={"contract"})
 def _two_plus(sums, q, c):
     return sums[0] + q[0] * c, sums[1] + q[1] * c
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", fastmath={"contract"})
 def _dot_four(q, sums):
     return (q[0] * sums[0] + q[1] * sums[1]) + (q[2] * sums[2] + q[3] * sums[3])
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", fastmath={"contract"})
 def _dot_two(q, sums):
     return q[0] * sums[0] + q[1] * sums[1]
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", fastmath={"contract"})
 def _four_following(before, now, z, a, d):
     return (
         (a * z[0] + d) * now[0] - before[0],
@@ -98,7 +99,7 @@ def _four_following(before, now, z, a, d):
     )
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", fastmath={"contract"})
 def _two_following(before, now, z, a, d):
     return (a * z[0] + d) * now[0] - before[0], (a * z[1] + d) * now[1] - before[1]
 

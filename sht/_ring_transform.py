@@ -338,15 +338,7 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
         )
     truncation = Truncation(lmax, mmax, recipe.truncation == "rhomboidal")
     rings = make_ring_tables(grid, mmax, kept)
-    pairs = rings.pairs[rings.pairs.max(axis=1) >= 0]
-    one = pairs.max(axis=1)
-    tables = make_tables(
-        truncation,
-        recipe.spin,
-        np.abs(grid.cos_theta[one]),
-        grid.sin_theta[one],
-        np.where(pairs >= 0, kept[pairs], -1).max(axis=1),
-    )
+    tables = legendre_tables(grid, rings, truncation, recipe.spin)
     ffts = plan_rings(grid.nlon, dtype, recipe.planning)
     t = _Plan.__new__(cls, lmax, mmax, tables, rings, ffts)
     t.grid = grid
@@ -357,6 +349,17 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
     t._spare = collections.defaultdict(list)
     t.devices = {}
     return t
+
+
+def legendre_tables(
+    grid: RingGrid, rings: RingTables, truncation: Truncation, spin: int, multiple: int = 1
+) -> LegendreTables | SpinTables:
+    """Tables of the Legendre stage for the rings of a grid; `multiple` as for `make_tables`."""
+    pairs = rings.pairs[rings.pairs.max(axis=1) >= 0]
+    one = pairs.max(axis=1)
+    highest = np.where(pairs >= 0, rings.orders[pairs], -1).max(axis=1)
+    x, sine = np.abs(grid.cos_theta[one]), grid.sin_theta[one]
+    return make_tables(truncation, spin, x, sine, highest, multiple)
 
 
 def _cores() -> int:
