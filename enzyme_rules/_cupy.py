@@ -105,11 +105,20 @@ def on_device(device: int) -> AbstractContextManager[Any]:
 
 
 def uploaded(value: Any) -> Any:
-    """A (named) tuple of NumPy arrays and numbers, with the arrays on the current device."""
+    """A (named) tuple of NumPy arrays and numbers, with the arrays on the current device.
+
+    They are there when this returns, for all streams.
+    """
+    result = _uploaded(value)
+    cupy().cuda.get_current_stream().synchronize()
+    return result
+
+
+def _uploaded(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return cupy().asarray(value)
     if isinstance(value, tuple):
-        items = [uploaded(item) for item in value]
+        items = [_uploaded(item) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     return value
 

@@ -15,6 +15,7 @@ as Enzyme's transpose of the kernel for the opposite map.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -33,23 +34,26 @@ from enzyme_rules.cufft import (
 from ._apply import apply_run
 from ._device_fourier import points_of_values, spectra_of_sums, sums_of_spectra, values_of_points
 from ._device_legendre import (
-    Division,
-    add_copies,
-    legendre_analysis_of,
-    legendre_synthesis_of,
-    threads_of,
+    STEPS,
+    Window,
+    analysis_of_block,
+    analysis_of_tile,
+    functions_of,
+    synthesis_of_block,
+    synthesis_of_tile,
 )
 from ._device_pack import pack_of, unpack_of
 from ._legendre import PHASES, WIDTH
-from ._legendre_tables import LegendreTables
+from ._legendre_tables import BLOCK, LegendreTables
 from ._ring_tables import RingTables
+from ._ring_transform import legendre_tables
 from ._simd import LANES, RINGS
-
-_THREADS = 1 << 17
-"""Threads that a device is kept busy with, where more would need more copies of coefficients."""
 
 _BYTES = 1 << 30
 """Of sums and coefficients at a time."""
+
+_FUNCTION_BYTES = 1 << 28
+"""Of functions that blocks begin with, at a time: all of them up to about T700."""
 
 
 class DeviceTables(NamedTuple):
@@ -58,6 +62,7 @@ class DeviceTables(NamedTuple):
     Attributes
     ----------
     legendre : LegendreTables
+        Of multiples of STEPS.
     rings : RingTables
     batches : RingBatches
     groups : (nsteps,) int64
@@ -81,9 +86,10 @@ def make_device_tables(t: Any) -> DeviceTables:
     pairs = t.rings.pairs.ravel()
     places = np.empty(t.grid.nlat, np.int64)
     places[pairs[pairs >= 0]] = np.flatnonzero(pairs >= 0)
-    starts = t.legendre.starts
+    legendre = legendre_tables(t.grid, t.rings, t.truncation, t.legendre.spin, STEPS)
+    starts = legendre.starts
     return DeviceTables(
-        LegendreTables(*t.legendre),
+        LegendreTables(*legendre),
         t.rings,
         batch_rings(t.grid.nlon),
         np.repeat(np.arange(len(starts) - 1), np.diff(starts)),
@@ -165,12 +171,13 @@ class DeviceMaps:
         library, t = self._library, self._tables
         coef = library.empty(self._coef_size(fields))
         _kernel(pack_of)[self._nsteps * LANES * fields](coef, a, t, fields)
-        sums = library.zeros(self._sums_size(fields))
-        division = Division(fields, self._ntiles, 1)
+        threads = self._threads_by_tiles(fields)
         if transposed:
-            self._transpose(legendre_analysis_of, coef, sums, division)
+            sums = library.zeros(self._sums_size(fields))
+            self._transpose(analysis_of_tile, threads, coef, sums, t.legendre, fields)
         else:
-            self._legendre(legendre_synthesis_of, sums, coef, division)
+            sums = library.empty(self._sums_size(fields))
+            _kernel(synthesis_of_tile)[threads](sums, coef, t.legendre, fields)
         rows, nlat = fields * self._passes, len(t.places)
         spectra = library.empty(rows * self._spectra_size, self._complex)
         count = (t.rings.longest // 2 + 1) * nlat * rows
@@ -195,45 +202,41 @@ class DeviceMaps:
         sums = library.empty(self._sums_size(fields))
         count = self._sums_size(fields) // 4
         _kernel(sums_of_spectra)[count](sums, spectra, t, fields, int(transposed))
-        division = self._with_copies(fields)
-        size = self._coef_size(fields)
-        copies = library.zeros(division.copies * size)
-        if transposed:
-            self._transpose(legendre_synthesis_of, sums, copies, division)
-        else:
-            self._legendre(legendre_analysis_of, copies, sums, division)
-        coef = copies
-        if division.copies > 1:
-            coef = library.empty(size)
-            _kernel(add_copies)[size](coef, copies, division.copies)
+        # Each block is overwritten, or added to where it is the transpose that does it.
+        coef = (library.zeros if transposed else library.empty)(self._coef_size(fields))
+        for window, functions in self._windows():
+            threads = self._ngroups * fields * window.count * LANES
+            rest = functions, t.legendre, fields, window
+            if transposed:
+                self._transpose(synthesis_of_block, threads, sums, coef, *rest)
+            else:
+                _kernel(analysis_of_block)[threads](coef, sums, *rest)
         _kernel(unpack_of)[len(t.orders) * fields](a, coef, t, fields)
 
-    def _with_copies(self, fields: int) -> Division:
-        """Enough threads, each of which has coefficients of its own, within memory."""
-        threads = self._ngroups * LANES * self._passes * fields
-        chunks = -(-_THREADS // threads)
-        most = _BYTES // (8 * self._passes * self._coef_size(fields))
-        chunks = max(1, min(chunks, most, self._ntiles))
-        return Division(fields, chunks, chunks * self._passes)
+    def _windows(self) -> Iterator[tuple[Window, Any]]:
+        """Windows of blocks, with the functions that these begin with."""
+        blocks = int(np.max(np.diff(self._host.legendre.starts))) // STEPS
+        size = self._passes * self._ngroups * self._ntiles * 2 * BLOCK
+        count = max(1, min(_FUNCTION_BYTES // (8 * size) - 1, blocks))
+        functions = self._library.empty((count + 1) * size)
+        for begin in range(0, blocks, count):
+            window = Window(begin, count)
+            threads = self._threads_by_tiles(1)
+            _kernel(functions_of)[threads](functions, self._tables.legendre, window)
+            yield window, functions
 
-    def _legendre(self, body: Any, output: Any, given: Any, division: Division) -> None:
-        tables = self._tables.legendre
-        state = self._library.empty(1)  # of no use here
-        _kernel(body)[self._threads(division)](output, given, state, tables, division)
-
-    def _transpose(self, body: Any, output: Any, given: Any, division: Division) -> None:
-        """``given += Kᵀ(output)``."""
+    def _transpose(self, body: Any, threads: int, output: Any, given: Any, *rest: Any) -> None:
+        """``given += Kᵀ(output)`` for a kernel ``K(output, given, state, *rest)``."""
         from llvm import Const, Duplicated, linear_transpose
 
-        threads, empty_like = self._threads(division), self._library.empty_like
+        empty, empty_like = self._library.empty, self._library.empty_like
         linear_transpose(
             _kernel(body)[threads],
             Duplicated(empty_like(output), output),  # what the primals hold is of no consequence
             Duplicated(empty_like(given), given),
-            Const(self._library.empty(threads * RINGS)),
-            Const(self._tables.legendre),
-            Const(division),
+            Const(empty(threads * RINGS)),
+            *map(Const, rest),
         )
 
-    def _threads(self, division: Division) -> int:
-        return int(threads_of.py_func(self._tables.legendre, division))
+    def _threads_by_tiles(self, fields: int) -> int:
+        return self._ngroups * self._passes * fields * self._ntiles * LANES

@@ -55,20 +55,6 @@ def _put_two(array, k, q):
     put(array, k + LANES, q[1])
 
 
-@njit(error_model="numpy")
-def _add_four(array, k, q):
-    add(array, k, q[0])
-    add(array, k + LANES, q[1])
-    add(array, k + 2 * LANES, q[2])
-    add(array, k + 3 * LANES, q[3])
-
-
-@njit(error_model="numpy")
-def _add_two(array, k, q):
-    add(array, k, q[0])
-    add(array, k + LANES, q[1])
-
-
 @njit(error_model="numpy", fastmath={"contract"})
 def _four_plus(sums, q, c):
     return sums[0] + q[0] * c, sums[1] + q[1] * c, sums[2] + q[2] * c, sums[3] + q[3] * c
@@ -80,13 +66,13 @@ def _two_plus(sums, q, c):
 
 
 @njit(error_model="numpy", fastmath={"contract"})
-def _dot_four(q, sums):
-    return (q[0] * sums[0] + q[1] * sums[1]) + (q[2] * sums[2] + q[3] * sums[3])
+def _plus_four(value, q, sums):
+    return value + q[0] * sums[0] + q[1] * sums[1] + q[2] * sums[2] + q[3] * sums[3]
 
 
 @njit(error_model="numpy", fastmath={"contract"})
-def _dot_two(q, sums):
-    return q[0] * sums[0] + q[1] * sums[1]
+def _plus_two(value, q, sums):
+    return value + q[0] * sums[0] + q[1] * sums[1]
 
 
 @njit(error_model="numpy", fastmath={"contract"})
@@ -112,14 +98,11 @@ rings_of = _four if _WIDE else _two
 put_rings = _put_four if _WIDE else _put_two
 """``put_rings(array, k, q)`` writes them into a block where this lane of the first ring is k."""
 
-add_rings = _add_four if _WIDE else _add_two
-"""``add_rings(array, k, q)`` adds them to it."""
-
 plus = _four_plus if _WIDE else _two_plus
 """``plus(sums, q, c)`` is ``sums + q c``."""
 
-dot = _dot_four if _WIDE else _dot_two
-"""``dot(q, sums)`` is ``Σ q sum``."""
+plus_dot = _plus_four if _WIDE else _plus_two
+"""``plus_dot(value, q, sums)`` is ``value + Σ q sum``."""
 
 following = _four_following if _WIDE else _two_following
 """``following(before, now, z, a, d)``: the functions one step on, ``(a z + d) now - before``."""
