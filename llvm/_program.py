@@ -353,7 +353,8 @@ def _entry(function: Any, question: Question) -> _cache.Entry:
         "varying": list(differentiated.request.varying),
         "writes": list(prepared.effects.writes),
         "may_raise": prepared.effects.may_raise,
-        "rules_may_fail": f"{COUNT_ERROR}(" in ir if not question.architecture else ERRORS in ir,
+        "rules_may_fail": f"@{COUNT_ERROR}(" in ir
+        or (bool(question.architecture) and ir.count(ERRORS) > 1),
         "returned_bits": getattr(prepared.lowered.return_type, "bitwidth", 0),
         "undefined": list(undefined),
         "width": differentiated.request.width,

@@ -6,7 +6,7 @@ import re
 
 import llvmlite.binding as llvm
 
-from ._cuda_files import libdevice, ptx_version
+from ._cuda_files import libdevice, target
 from ._device_memory import OPEN, RUNTIME, with_scratch
 from ._differentiate import ERROR_COUNTER, Differentiated
 from ._entry import ERRORS, KERNEL, Slots, is_fine, number_type, thread
@@ -57,18 +57,12 @@ def emit_ptx(differentiated: Differentiated, architecture: str) -> str:
     NoDerivativeError
         The kernel calls something that a GPU does not have.
     """
-    version = ptx_version(architecture)
-    text = contracted(differentiated.ir)
-    if differentiated.request.mode is not Mode.PRIMAL:
-        text = loosened(text)
-    text = without_types(with_bodies(text, differentiated.prepared.unseen))
-    text = _TARGET.sub("", _for_device(text))
+    architecture, version = target(architecture)
     machine = llvm.Target.from_triple(_TRIPLE).create_target_machine(
         cpu=architecture, features=f"+ptx{version}", opt=3
     )
-    module = llvm.parse_assembly(text + _kernel(differentiated))
-    for part in (ERROR_COUNTER, RUNTIME):
-        module.link_in(llvm.parse_assembly(part))
+    text = device_ir(differentiated)
+    module = llvm.parse_assembly(text)
     module.triple, module.data_layout = _TRIPLE, str(machine.target_data)
     if "@__nv_" in text:
         library = llvm.parse_bitcode(libdevice().read_bytes())
@@ -81,6 +75,18 @@ def emit_ptx(differentiated: Differentiated, architecture: str) -> str:
     run_passes(module, machine, speed_level=3, vectorise=False)
     _refuse_what_is_missing(module, differentiated)
     return machine.emit_assembly(module)
+
+
+def device_ir(differentiated: Differentiated) -> str:
+    """The kernel and all that it calls but NVIDIA's functions, before it is optimised."""
+    text = contracted(differentiated.ir)
+    if differentiated.request.mode is not Mode.PRIMAL:
+        text = loosened(text)
+    text = without_types(with_bodies(text, differentiated.prepared.unseen))
+    module = llvm.parse_assembly(_TARGET.sub("", _for_device(text)) + _kernel(differentiated))
+    for part in (ERROR_COUNTER, RUNTIME):
+        module.link_in(llvm.parse_assembly(part))
+    return str(module)
 
 
 def _for_device(text: str) -> str:
