@@ -122,6 +122,12 @@ def in_place(i, x):
     x[i] = x[i] * x[i] + math.cos(x[i])
 
 
+@numba.njit
+def overwrites(i, x):
+    x[i] = x[i] * x[i]
+    return x[i] * x[i]
+
+
 _random = np.random.default_rng(3)
 N = 150  # more than a block
 

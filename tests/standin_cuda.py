@@ -46,6 +46,9 @@ class ndarray:
     def get(self):
         return self._array.copy()
 
+    def copy(self):
+        return ndarray(self._array.copy(), self._device)
+
     def sum(self, axis):
         return ndarray(self._array.sum(axis=axis), self._device)
 
@@ -140,6 +143,8 @@ def standin(devices=1):
     vars(cupy).update(
         ndarray=ndarray,
         from_dlpack=lambda other: ndarray(other._array, other._device),
+        zeros_like=lambda array: ndarray(np.zeros_like(array._array)),
+        ascontiguousarray=lambda array: ndarray(np.ascontiguousarray(array._array)),
         zeros=lambda shape, dtype: ndarray(np.zeros(shape, dtype)),
         empty=lambda shape, dtype: ndarray(np.empty(shape, dtype)),
         cuda=types.SimpleNamespace(

@@ -24,6 +24,7 @@ from llvm import (
     kernel,
     linear_transpose,
     ptx,
+    value_and_grad,
 )
 from llvm._cuda_files import assemble
 from llvm._enzyme import find_enzyme
@@ -31,7 +32,7 @@ from llvm._program import Question, derive
 from llvm._ptx import emit_ptx
 from llvm._request import Mode, Threads
 from tests import kernel_cases, standin_cuda
-from tests.kernel_cases import CASES, N, mapped
+from tests.kernel_cases import CASES, N, mapped, overwrites
 from tests.standin_cuda import ndarray
 from tests.test_llvm_kernels import named, random_like, same_strides
 
@@ -269,7 +270,9 @@ def test_cupy_has_what_the_standin_has():
     assert issubclass(library.cuda.driver.CUDADriverError, RuntimeError)
     assert issubclass(library.cuda.runtime.CUDARuntimeError, RuntimeError)
     assert {"memcpy", "getDeviceCount", "runtimeGetVersion"} <= set(dir(library.cuda.runtime))
-    assert {"from_dlpack", "zeros", "empty", "ndarray"} <= set(dir(library))
+    assert {"from_dlpack", "zeros", "zeros_like", "empty", "ndarray", "ascontiguousarray"} <= set(
+        dir(library)
+    )
     assert hasattr(library.ndarray, "__dlpack_device__")
 
 
@@ -300,3 +303,37 @@ def test_carried_to_where_there_is_no_enzyme(monkeypatch, tmp_path):
     assert ptx(run, *activities, mode=Reverse, architecture="sm_90") == made
     with pytest.raises(EnzymeNotFoundError):
         ptx(run, *activities, mode=Reverse, architecture="sm_80")
+
+
+def test_gradient_on_a_device(gpu):
+    field, data, sigma = next(c for c in CASES if c.name == "misfit").arguments
+    run = kernel(kernel_cases.misfit)[N]
+    value, (dfield, dsigma) = value_and_grad(run, argnums=(0, 2))(field, data, sigma)
+    strided = ndarray(np.repeat(field, 2)[::2])
+    found, (onfield, onsigma) = value_and_grad(run, (0, 2))(strided, on_gpu(data), sigma)
+    assert isinstance(onfield, ndarray)
+    np.testing.assert_allclose(onfield.get(), dfield, rtol=1e-13)
+    np.testing.assert_allclose([found, onsigma], [value, dsigma], rtol=1e-13)
+
+
+def test_gradient_leaves_arguments_on_a_device(gpu):
+    x = np.array([1.0, 2.0, 3.0])
+    on = ndarray(x.copy())
+    gradient = grad(kernel(overwrites)[3])(on)
+    assert list(gradient.get()) == [4.0, 32.0, 108.0]
+    assert list(on.get()) == list(x)
+
+
+def test_library_that_is_not_cupy(gpu):
+    """Another library's arrays come through DLPack."""
+
+    class Tensor:
+        def __init__(self, array):
+            self._array, self._device = array, 0
+
+        def __dlpack_device__(self):
+            return 2, 0
+
+    y = np.zeros(3)
+    kernel(CASES[1].body)[3](Tensor(y), Tensor(np.ones(3)), 0)
+    assert list(y) == [1.0, 1.0, 1.0]

@@ -15,8 +15,10 @@ from llvm import (
     Forward,
     Reverse,
     autodiff,
+    grad,
     kernel,
     linear_transpose,
+    value_and_grad,
 )
 from tests import kernel_cases
 from tests.kernel_cases import CASES, N, mapped
@@ -123,6 +125,23 @@ def test_exact_derivative_of_a_sum():
     )
     assert list(dfield) == [4.0, 32.0, 108.0]
     assert dsigma == -4.0 * (1 + 16 + 81)
+
+
+def test_gradient_of_a_launch():
+    field, data = np.array([1.0, 2.0, 3.0]), np.zeros(3)
+    run = kernel(kernel_cases.misfit)[3]
+    assert list(grad(run)(field, data, 1.0)) == [4.0, 32.0, 108.0]
+    value, (dsigma,) = value_and_grad(run, argnums=(2,))(field, data, 1.0)
+    assert (value, dsigma) == (98.0, -392.0)
+    x = field.copy()
+    assert list(grad(kernel(kernel_cases.overwrites)[3])(x)) == [4.0, 32.0, 108.0]
+    assert list(x) == list(field)
+    with pytest.raises(TypeError, match="needs threads that return real numbers"):
+        grad(kernel(kernel_cases.in_place)[3])(x)
+    with pytest.raises(TypeError, match=r"takes `argnums` alone"):
+        grad(run, has_aux=True)
+    with pytest.raises(TypeError, match="Got `data`|Got `i`|among those to vary"):
+        grad(kernel(kernel_cases.iterate)[3], 2)(x, x, 3)
 
 
 def test_no_threads():
