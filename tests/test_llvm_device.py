@@ -3,6 +3,7 @@
 import re
 import sys
 from importlib.util import find_spec
+from typing import Any
 
 import numba
 import numpy as np
@@ -221,7 +222,9 @@ def test_overlap_on_a_device(gpu):
 def test_number_in_a_tuple_has_no_place(gpu):
     tuples = next(case for case in CASES if case.name == "tuples")
     y, model, x = (mapped(on_gpu, value) for value in tuples.arguments)
-    place = kernel_cases.Model(None, np.zeros(()))
+    nothing: Any = None
+    place: Any = np.zeros(())
+    place = kernel_cases.Model(nothing, place)
     with pytest.raises(TypeError, match="no place for the derivative by a number in a tuple"):
         autodiff(
             Reverse,
