@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
@@ -20,6 +20,8 @@ _SMALL = 512
 class KernelRule(CustomRule):
     """A `CustomRule` of a function that writes into some of its arguments only.
 
+    Such functions are the same in many gradients, and long: they are compiled once for all.
+
     Parameters
     ----------
     writes : tuple of int
@@ -27,6 +29,7 @@ class KernelRule(CustomRule):
     """
 
     writes: tuple[int, ...] = (0,)
+    separate: ClassVar[bool] = True
 
     def access(self, argument: int) -> str:
         return "" if argument in self.writes else "readonly"

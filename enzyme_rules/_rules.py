@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from numba.core.registry import CPUDispatcher
 
@@ -17,6 +17,10 @@ class Rule:
     ``(y, dy, x, dx, n)``. The shadow of an array that does not vary **is** that array: ask
     ``dx is not x`` before using it.
     """
+
+    # Whether its functions are compiled once for all gradients that call them, and not inlined.
+    # Only a CustomRule may ask for it.
+    separate: ClassVar[bool] = False
 
     function: Any
 

@@ -73,6 +73,25 @@ def fingerprint(function: Any, question: Any, enzyme_version: str) -> str | None
             walk.add(repr(rule))
     except _Unknown:
         return None
+    return _with_versions(walk, enzyme_version)
+
+
+def part_fingerprint(call: Any, part: str) -> str | None:
+    """As `fingerprint`, for a part of a rule that is compiled separately."""
+    walk = _Walk()
+    try:
+        walk.add("part", call.symbol, part)
+        walk.visit(call.rule.function)
+        for ty in call.argument_types:
+            walk.visit(ty)
+        for rule in symbol_rules():
+            walk.add(repr(rule))
+    except _Unknown:
+        return None
+    return _with_versions(walk, "")
+
+
+def _with_versions(walk: _Walk, enzyme_version: str) -> str:
     walk.add(
         numba.__version__,
         llvmlite.__version__,

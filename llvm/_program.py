@@ -30,6 +30,8 @@ from ._marshal import Frame
 from ._optimise import Optimised, optimise
 from ._options import DEFAULT, Options
 from ._prepare import Prepared, prepare
+from ._rule_shims import Passes
+from ._separate import parts_for
 
 
 @dataclass(frozen=True)
@@ -228,13 +230,15 @@ def derive(
         find_enzyme()  # or there is no use in starting
     lowered = lower(function, question.argument_types, noalias=question.options.noalias)
     times.append(time.perf_counter())
-    twice = question.mode is Mode.FORWARD_OVER_REVERSE
     prepared = prepare(
         lowered,
         skip_primal=question.skip_primal,
         rules=derives,
-        forward=question.mode is not Mode.REVERSE,
-        twice=twice,
+        passes=Passes(
+            forward=question.mode is not Mode.REVERSE,
+            reverse=question.mode is not Mode.FORWARD,
+            twice=question.mode is Mode.FORWARD_OVER_REVERSE,
+        ),
     )
     times.append(time.perf_counter())
     if prepared.rules:
@@ -268,7 +272,16 @@ def _request(prepared: Prepared, question: Question) -> Request:
 
 
 _FACTS = {
-    *("varying", "writes", "may_raise", "returned_bits", "undefined", "rules_may_fail", "width"),
+    *(
+        "varying",
+        "writes",
+        "may_raise",
+        "returned_bits",
+        "undefined",
+        "rules_may_fail",
+        "width",
+        "sizes",
+    ),
 }
 
 
@@ -281,20 +294,29 @@ def _make(function: Any, question: Question) -> Program:
         stages = run_stages(function, question)
         effects = stages.prepared.effects
         code = assemble(stages.optimised)
+        elsewhere = parts_for(code.undefined)
+        parts = list(dict.fromkeys(elsewhere.values()))
+        undefined = {symbol for part in parts for symbol in part.code.undefined}
+        undefined |= set(code.undefined) - elsewhere.keys()
+        objects = [code.code, *(part.code.code for part in parts)]
         facts = {
             "varying": list(stages.differentiated.request.varying),
             "writes": list(effects.writes),
             "may_raise": effects.may_raise,
-            "rules_may_fail": f"@{COUNT_ERROR}(" in stages.optimised.ir,
+            "rules_may_fail": f"@{COUNT_ERROR}(" in stages.optimised.ir
+            or any(part.may_fail for part in parts),
             "returned_bits": getattr(stages.lowered.return_type, "bitwidth", 0),
-            "undefined": list(code.undefined),
+            "undefined": sorted(undefined),
+            "sizes": list(map(len, objects)),
             "width": stages.differentiated.request.width,
         }
-        kept = _cache.Entry(facts, code.code)
+        kept = _cache.Entry(facts, b"".join(objects))
         if key:
             _cache.write(key, kept)
     facts = kept.facts
-    loaded = load(ObjectCode(kept.code, tuple(facts["undefined"])), function=name)
+    ends = list(accumulate(facts["sizes"], initial=0))
+    code, *parts = (kept.code[a:b] for a, b in pairwise(ends))
+    loaded = load(ObjectCode(code, tuple(facts["undefined"]), tuple(parts)), function=name)
     return Program(
         question=question,
         leaves=tuple(leaf for ty in question.argument_types for leaf in leaves(ty)),
