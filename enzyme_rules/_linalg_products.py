@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -29,7 +29,7 @@ class KernelRule(CustomRule):
     """
 
     writes: tuple[int, ...] = (0,)
-    separate: ClassVar[bool] = True
+    separate = True
 
     def access(self, argument: int) -> str:
         return "" if argument in self.writes else "readonly"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from numba.core.registry import CPUDispatcher
 
@@ -19,8 +19,7 @@ class Rule:
     """
 
     # Whether its functions are compiled once for all gradients that call them, and not inlined.
-    # Only a CustomRule may ask for it.
-    separate: ClassVar[bool] = False
+    separate = False
 
     function: Any
 
@@ -68,6 +67,10 @@ class LinearRule(Rule):
         Arguments that the function reads and advances, and that depend on constants alone.
     accumulates : bool
         Whether the function adds to its output instead of overwriting it.
+    separate : bool
+        Whether function and adjoint are compiled by themselves, once for all gradients that call
+        them. Gradients then compile sooner; a long function costs nothing by it, a short one in a
+        loop is not inlined.
 
     Notes
     -----
@@ -97,6 +100,7 @@ class LinearRule(Rule):
     scratch: tuple[int, ...] = ()
     state: tuple[int, ...] = ()
     accumulates: bool = False
+    separate: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

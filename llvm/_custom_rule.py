@@ -11,7 +11,7 @@ from ._abi import POINTER
 from ._errors import AutodiffError
 from ._lower import compile_raw, link, private
 from ._rule_calls import RuledCall, always_shadowed
-from ._rule_shims import VOID, Passes, Shims, types_with_shadows
+from ._rule_shims import SHIMS, VOID, Passes, Shims, types_with_shadows
 from ._target import EnzymeDispatcher
 
 
@@ -21,8 +21,8 @@ def custom_rule(call: RuledCall, passes: Passes) -> tuple[str, str]:
     # Without a `forward` Enzyme is to say so, for which it must know the function.
     gradient = passes.reverse or call.rule.forward is None
     derivative = passes.forward and call.rule.forward is not None
-    if call.rule.separate and not passes.twice:
-        builder.declare()
+    if passes.apart(call.rule):
+        builder.shims.declare_all()
     else:
         if gradient:
             builder.gradient()
@@ -43,7 +43,7 @@ def custom_rule(call: RuledCall, passes: Passes) -> tuple[str, str]:
     return seen, link(builder.compiled, [], keep=names)
 
 
-def separate_shims(call: RuledCall, part: str) -> str:
+def custom_shims(call: RuledCall, part: str) -> str:
     """A module that defines the shims of a separate rule: those of its "gradient" or "derivative".
 
     Raises
@@ -58,9 +58,6 @@ def separate_shims(call: RuledCall, part: str) -> str:
         builder.derivative()
     names = [builder.shims.name(shim) for shim in SHIMS[part]]
     return link(builder.compiled, [builder.module], keep=names)
-
-
-SHIMS = {"gradient": ("augmented", "reverse"), "derivative": ("forward",)}
 
 
 class _Builder:
@@ -109,12 +106,6 @@ class _Builder:
         builder, primal, shadow = self.shims.start("forward", VOID)
         self.shims.call_numba(builder, forward, primal, shadow)
         builder.ret_void()
-
-    def declare(self) -> None:
-        """All shims, defined elsewhere."""
-        self.shims.declare_shim("augmented", POINTER)
-        self.shims.declare_shim("reverse", VOID, tape=True)
-        self.shims.declare_shim("forward", VOID)
 
     def _compile(self, function: Any, argument_types: tuple[types.Type, ...]) -> Any:
         self.compiled.append(compile_raw(function, argument_types))

@@ -13,7 +13,7 @@ from ._pointers import mixes_pointers
 from ._rule_calls import PREFIX
 from ._target_machine import remove_unused, run_passes, target_machine
 
-_REGISTRATION = re.compile(r"^@__enzyme_register_.*\n", re.M)
+REGISTRATION = re.compile(r"^@__enzyme_register_.*\n", re.M)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def analyse(lowered: Lowered, ir: str) -> Effects:
     Only a copy is optimised: Enzyme gets the IR without any of this.
     """
     # Rules are reached from their registrations alone, and none of this is about them.
-    text = _optimised(_REGISTRATION.sub("", ir), PRIMAL)
+    text = _optimised(REGISTRATION.sub("", ir), PRIMAL)
     head, body = _function(text, PRIMAL)
     parameters = _parameters(head)
     status = parameters[0].split()[-1]

@@ -76,7 +76,7 @@ def fingerprint(function: Any, question: Any, enzyme_version: str) -> str | None
     return _with_versions(walk, enzyme_version)
 
 
-def part_fingerprint(call: Any, part: str) -> str | None:
+def part_fingerprint(call: Any, part: str, enzyme_version: str) -> str | None:
     """As `fingerprint`, for a part of a rule that is compiled separately."""
     walk = _Walk()
     try:
@@ -88,7 +88,7 @@ def part_fingerprint(call: Any, part: str) -> str | None:
             walk.add(repr(rule))
     except _Unknown:
         return None
-    return _with_versions(walk, "")
+    return _with_versions(walk, enzyme_version)
 
 
 def _with_versions(walk: _Walk, enzyme_version: str) -> str:

@@ -25,8 +25,9 @@ from ._rule_calls import (
     transposed,
     without_primal,
 )
-from ._rule_shims import VOID, Passes, Shims
+from ._rule_shims import SHIMS, VOID, Passes, Shims
 from ._rule_tangents import PULLBACK, call_shadowed, linear_pullback_forward, register_pullback
+from ._target import EnzymeDispatcher
 
 
 @njit(error_model="numpy")
@@ -43,6 +44,28 @@ def _clear(array: Any) -> None:
 
 def linear_rule(call: RuledCall, passes: Passes) -> tuple[str, str]:
     """The module that registers a `LinearRule`, and one with what of it Enzyme need not see."""
+    if not passes.apart(call.rule):
+        return linear_shims(call, passes)
+    context = EnzymeDispatcher.targetdescr.target_context
+    module = context.create_module(f"rule of {call.symbol}")
+    shims = Shims(call, module)
+    shims.declare_all()
+    if passes.reverse and call.skip_primal:
+        # The same reverse pass as with values.
+        builder, _, _ = shims.start("unrun", POINTER)
+        builder.ret(ir.Constant(POINTER, None))
+        reverse = module.globals[shims.name("reverse")]
+        reverse = ir.Function(module, reverse.function_type, f"{call.op}_reverse")
+        shims.register_one("gradient", call.symbol, [shims.registered, builder.function, reverse])
+    elif passes.reverse:
+        shims.register_gradient()
+    if passes.forward:
+        shims.register_derivative()
+    return link([], [module], keep=()), ""
+
+
+def linear_shims(call: RuledCall, passes: Passes) -> tuple[str, str]:
+    """As `linear_rule`, for one that is not separate, and visible from outside."""
     rule, argument_types = call.rule, call.argument_types
     compiled, modules, derived, names = [], [], [], []
     mixes = False
@@ -67,9 +90,10 @@ def linear_rule(call: RuledCall, passes: Passes) -> tuple[str, str]:
     for ty in {ty for _, ty in _constants(call)}:
         bring(_require_zeros, _zeros(ty), (ty,))
     rule_module = _linear_module(call, compiled[0].target_context, mixes, passes)
+    visible = [f"{call.symbol}_{shim}" for group in SHIMS.values() for shim in group]
     if seen:
-        return link(compiled, [*derived, *modules, rule_module], keep=()), ""
-    return link([], [rule_module, *derived], keep=()), link(compiled, modules, keep=names)
+        return link(compiled, [*derived, *modules, rule_module], keep=visible), ""
+    return link([], [rule_module, *derived], keep=visible), link(compiled, modules, keep=names)
 
 
 def _constants(call: RuledCall) -> list[tuple[int, types.Array]]:

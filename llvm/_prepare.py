@@ -136,30 +136,49 @@ def prepare(
     text = without_primal(lowered.ir) if skip_primal else lowered.ir
     if rules:
         text = with_powers(text)
-    seen, unseen = [text], []
-    if passes.twice:
-        seen.append(SHADOWED_POINTER)
-    found = opaque_calls(text)
-    attached: dict[str, RuledCall] = {}
-    # What a rule has Enzyme look into may call functions that have rules: repeat until no call is
-    # without one.
-    while missing := found - attached.keys():
-        for symbol in sorted(missing):
-            call = attached[symbol] = find_call(symbol)
-            if rules:
-                rule, more = _rule(call, passes)
-                found |= opaque_calls(rule)
-                seen.append(rule)
-                unseen += [more] if more else []
-    module = linked_texts(seen)
-    make_private(module, keep=())
-    text = with_types_of_loads(_mark_symbols(_declare(str(module), attached)))
+    text, unseen, attached = with_rules(text, passes if rules else None)
     names = tuple(sorted({call.rule.name for call in attached.values()}))
     effects = analyse(lowered, mark_inactive(text, for_enzyme=False))
     if passes.twice and any(isinstance(call.rule, CustomRule) for call in attached.values()):
         # Enzyme looks into the rule, where `dx if dx is not x else scratch` is to be expected.
         effects = replace(effects, mixes_pointers=True)
-    return Prepared(lowered, names, text, tuple(unseen), effects)
+    return Prepared(lowered, names, text, unseen, effects)
+
+
+def with_rules(
+    text: str, passes: Passes | None, own: RuledCall | None = None, keep: Sequence[str] = ()
+) -> tuple[str, tuple[str, ...], dict[str, RuledCall]]:
+    """A module as Enzyme sees it, what it need not see, and all opaque functions by name.
+
+    Parameters
+    ----------
+    text : str
+    passes : Passes or None
+        Which passes of the rules are wanted; None for no rules at all.
+    own : RuledCall, optional
+        One whose rule is there already.
+    keep : sequence of str
+        Functions that stay visible from outside.
+    """
+    seen, unseen = [text], []
+    if passes and passes.twice:
+        seen.append(SHADOWED_POINTER)
+    found = opaque_calls(text)
+    attached = {own.symbol: own} if own else {}
+    # What a rule has Enzyme look into may call functions that have rules: repeat until no call is
+    # without one.
+    while missing := found - attached.keys():
+        for symbol in sorted(missing):
+            call = attached[symbol] = find_call(symbol)
+            if passes:
+                rule, more = _rule(call, passes)
+                found |= opaque_calls(rule)
+                seen.append(rule)
+                unseen += [more] if more else []
+    module = linked_texts(seen)
+    make_private(module, keep)
+    text = with_types_of_loads(_mark_symbols(_declare(str(module), attached)))
+    return text, tuple(unseen), attached
 
 
 @compiler_lock.global_compiler_lock

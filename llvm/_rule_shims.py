@@ -32,11 +32,23 @@ class Passes:
         What nobody asks for is neither compiled nor derived.
     twice : bool
         Whether what Enzyme makes of them will be differentiated once more, forwards.
+    whole : bool
+        Whether rules that are compiled separately are to be there as others are.
     """
 
     forward: bool
     reverse: bool
     twice: bool = False
+    whole: bool = False
+
+    def apart(self, rule: Any) -> bool:
+        """Whether a rule's functions are compiled separately."""
+        # Derived once more, they must be there for Enzyme to look into.
+        return rule.separate and not (self.twice or self.whole)
+
+
+SHIMS = {"gradient": ("augmented", "reverse"), "derivative": ("forward",)}
+"""The shims for each kind of registration."""
 
 
 def has_shadow(ty: types.Type) -> bool:
@@ -82,6 +94,12 @@ class Shims:
         paired = [ty for ty in self.types for _ in range(2)]
         function_type = ir.FunctionType(returned, paired + [POINTER] * tape)
         return ir.Function(self.module, function_type, self.name(part))
+
+    def declare_all(self) -> None:
+        """All shims, defined elsewhere."""
+        self.declare_shim("augmented", POINTER)
+        self.declare_shim("reverse", VOID, tape=True)
+        self.declare_shim("forward", VOID)
 
     def state_types(self, builder: Any, primal: list[Any], shadow: list[Any]) -> None:
         """For a shim that Enzyme will differentiate: see `state_memory_types`."""

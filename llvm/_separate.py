@@ -8,24 +8,29 @@ calls, and that becomes an object file of its own, kept on disk like a gradient.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numba.core import compiler_lock
 
-from enzyme_rules import generation
+from enzyme_rules import LinearRule, generation
 
 from . import _cache
 from ._arena import with_arena
 from ._compile import ObjectCode, assemble_module
-from ._custom_rule import SHIMS, separate_shims
-from ._differentiate import ERROR_COUNTER, ERRORS
+from ._custom_rule import custom_shims
+from ._differentiate import DEFAULT_FLAGS, ERROR_COUNTER, ERRORS, inlined
+from ._effects import REGISTRATION
+from ._enzyme import find_enzyme
 from ._fingerprint import part_fingerprint
+from ._linear_rule import linear_shims
 from ._lower import linked_texts, make_private
 from ._memory_types import without_types
-from ._prepare import bodies, body_of
+from ._prepare import bodies, body_of, with_rules
+from ._rounding import contracted, loosened, marked
 from ._rule_calls import SYMBOL_PATTERN, RuledCall, find_call
+from ._rule_shims import SHIMS, Passes
 from ._target_machine import remove_unused, run_pipeline, target_machine
 
 
@@ -58,7 +63,8 @@ _FACTS = {"undefined", "may_fail"}
 def _part(call: RuledCall, part: str) -> Part:
     known = generation(), call.symbol, part
     if known not in _parts:
-        key = part_fingerprint(call, part)
+        derives = isinstance(call.rule, LinearRule) and part == "gradient"
+        key = part_fingerprint(call, part, find_enzyme().version if derives else "")
         kept = _cache.read(key) if key else None
         if kept is None or kept.facts.keys() != _FACTS:
             made = _compile(call, part)
@@ -73,12 +79,14 @@ def _part(call: RuledCall, part: str) -> Part:
 
 def _compile(call: RuledCall, part: str) -> Part:
     """Everything that the part calls is in it, so that nothing else need be found again."""
+    names = [f"{call.symbol}_{shim}" for shim in SHIMS[part]] if part in SHIMS else [call.symbol]
     if part == "function":
-        names, text = (call.symbol,), body_of(call, call.symbol)
+        texts = [body_of(call, call.symbol)]
+    elif isinstance(call.rule, LinearRule):
+        texts = _linear_part(call, part, names)
     else:
-        names = tuple(f"{call.symbol}_{shim}" for shim in SHIMS[part])
-        text = separate_shims(call, part)
-    texts = [without_types(t) for t in bodies([text], separate=True)]
+        texts = [custom_shims(call, part)]
+    texts = [without_types(t) for t in bodies(texts, separate=True)]
     module = linked_texts(with_arena([*texts, _COUNTER]))
     make_private(module, keep=names)
     remove_unused(module)
@@ -87,6 +95,19 @@ def _compile(call: RuledCall, part: str) -> Part:
     # The counter itself belongs to the gradient.
     undefined = tuple(symbol for symbol in code.undefined if symbol != ERRORS)
     return Part(ObjectCode(code.code, undefined), may_fail=len(undefined) < len(code.undefined))
+
+
+def _linear_part(call: RuledCall, part: str, names: Sequence[str]) -> list[str]:
+    """The modules of a part, after Enzyme where it has something to derive."""
+    passes = Passes(forward=part == "derivative", reverse=part == "gradient")
+    text, unseen = linear_shims(call, passes)
+    text = REGISTRATION.sub("", text)  # that is for those who call them
+    if "@__enzyme_autodiff" not in text:
+        return [text, unseen]
+    # None of the rules that it goes through are separate in turn: all is to be in one object.
+    text, more, _ = with_rules(text, replace(passes, whole=True), call, names)
+    text = find_enzyme().run(inlined(marked(text)), DEFAULT_FLAGS)
+    return [contracted(loosened(text)), unseen, *more]
 
 
 _COUNTER = ERROR_COUNTER.replace(f"@{ERRORS} = global i64 0", f"@{ERRORS} = external global i64")

@@ -1,19 +1,27 @@
 """Rules that are compiled separately: once for all gradients, and with the same results."""
 
-from typing import ClassVar
-
 import numba
 import numpy as np
 import pytest
 
-from enzyme_rules import CustomRule, register, unregister
-from llvm import AutodiffError, _separate, grad, hvp, jvp, value_and_grad
+from enzyme_rules import CustomRule, LinearRule, register, unregister
+from llvm import (
+    AutodiffError,
+    Const,
+    Duplicated,
+    _separate,
+    grad,
+    hvp,
+    jvp,
+    linear_transpose,
+    value_and_grad,
+)
 from llvm import compiled as run
 from llvm._enzyme import find_enzyme
 
 
 class SeparateRule(CustomRule):
-    separate: ClassVar[bool] = True
+    separate = True
 
 
 @numba.njit
@@ -82,8 +90,8 @@ def rule():
 def compiled(monkeypatch, tmp_path):
     """The parts that are compiled, in order; with a cache that is empty."""
     enzyme = find_enzyme()
-    monkeypatch.setattr("llvm._program.find_enzyme", lambda: enzyme)
-    monkeypatch.setattr("llvm._differentiate.find_enzyme", lambda: enzyme)
+    name = "ENZYME_PLUGIN" if enzyme.kind == "plugin" else "ENZYME_DRIVER"
+    monkeypatch.setenv(name, str(enzyme.path))
     monkeypatch.setenv("ENZYME_SHT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(_separate, "_parts", {})
     parts = []
@@ -142,3 +150,72 @@ def test_another_rule_is_heeded(compiled):
     finally:
         unregister(other)
     assert compiled == ["gradient", "gradient"]
+
+
+# Linear rules: given the adjoint, and derived from the function by Enzyme.
+
+
+@numba.njit
+def _blur_into(y, x, w):
+    for i in range(x.size):
+        y[i] = w[0] * x[i] + w[1] * x[i - 1]
+
+
+@numba.njit
+def _blur_adjoint(y, x, w):
+    for i in range(x.size):
+        x[i] += w[0] * y[i]
+        x[i - 1] += w[1] * y[i]
+
+
+@numba.njit
+def blurred(x, w):
+    y = np.empty_like(x)
+    _blur_into(y, x, w)
+    return (y**3).sum()
+
+
+@numba.njit
+def blur(y, x, w):
+    _blur_into(y, x, w)
+
+
+W = np.array([2.0, -0.5])
+MATRIX = 2.0 * np.eye(3) - 0.5 * np.roll(np.eye(3), 1, axis=0)
+
+
+@pytest.fixture(params=[None, _blur_adjoint], ids=["derived", "given"])
+def linear(request):
+    made = LinearRule(_blur_into, adjoint=request.param, separate=True)
+    register(made)
+    yield
+    unregister(made)
+
+
+@pytest.mark.usefixtures("linear")
+def test_linear_rules(compiled):
+    y = MATRIX @ X
+    want = MATRIX.T @ (3 * y**2)
+    value, gradient = value_and_grad(blurred)(X, W)
+    assert value == (y**3).sum()
+    assert (gradient == want).all()
+    assert compiled == ["gradient"]
+    # Linear all through, its derivative needs no values: the same part.
+    dx = np.zeros(3)
+    linear_transpose(blur, Duplicated(np.empty(3), y.copy()), Duplicated(X, dx), Const(W))
+    assert (dx == MATRIX.T @ y).all()
+    assert compiled == ["gradient"]
+    assert jvp(blurred, (X, W), (np.ones(3), None)) == (value, want.sum())
+    assert compiled == ["gradient", "derivative"]
+    again, product = hvp(blurred, (X, W), (np.ones(3), None))
+    assert (again == want).all()
+    assert (product == MATRIX.T @ (6 * y * (MATRIX @ np.ones(3)))).all()
+    assert run(blurred)(X, W) == value
+
+
+@pytest.mark.usefixtures("linear")
+def test_a_constant_that_varies_is_told(compiled):
+    with pytest.raises(AutodiffError, match="A rule used by `blurred` failed"):
+        grad(blurred, 1)(X, W)
+    with pytest.raises(AutodiffError, match="A rule used by `blurred` failed"):
+        jvp(blurred, (X, W), (None, W))
