@@ -11,8 +11,9 @@ from ._device_memory import OPEN, RUNTIME, with_scratch
 from ._differentiate import ERROR_COUNTER, Differentiated
 from ._entry import ERRORS, KERNEL, Slots, is_fine, number_type, thread
 from ._errors import NoDerivativeError
+from ._lower import linked_texts
 from ._memory_types import without_types
-from ._prepare import with_bodies
+from ._prepare import bodies
 from ._request import Mode
 from ._rounding import contracted, loosened
 from ._target_machine import run_passes
@@ -82,11 +83,9 @@ def device_ir(differentiated: Differentiated) -> str:
     text = contracted(differentiated.ir)
     if differentiated.request.mode is not Mode.PRIMAL:
         text = loosened(text)
-    text = without_types(with_bodies(text, differentiated.prepared.unseen))
-    module = llvm.parse_assembly(_TARGET.sub("", _for_device(text)) + _kernel(differentiated))
-    for part in (ERROR_COUNTER, RUNTIME):
-        module.link_in(llvm.parse_assembly(part))
-    return str(module)
+    texts = bodies([text, *differentiated.prepared.unseen], separate=True)
+    texts = [_TARGET.sub("", _for_device(without_types(text))) for text in texts]
+    return str(linked_texts([*texts, _kernel(differentiated), ERROR_COUNTER, RUNTIME]))
 
 
 def _for_device(text: str) -> str:
@@ -125,6 +124,7 @@ def _kernel(differentiated: Differentiated) -> str:
             f"  store {ty} %mine{k}, ptr %to{k}",
         ]
     registers = ("tid", "ctaid", "ntid", "nctaid")
+    kinds = ["ptr", *[argument.split()[0] for argument in slots.arguments]]
     words = f"[{max(1, slots.words)} x i64]"
     parameters = (
         f"ptr byval({words}) align 8 %slots, ptr %values, ptr %tangents, ptr %raised, "
@@ -135,6 +135,7 @@ def _kernel(differentiated: Differentiated) -> str:
             "",
             *[f"declare i32 @llvm.nvvm.read.ptx.sreg.{r}.x()" for r in registers],
             f"declare void @{OPEN}(ptr, ptr, ptr)",
+            f"declare void @derivative({', '.join(kinds)})",
             f"define ptx_kernel void @{KERNEL}({parameters}) {{",
             "entry:",
             "  %status = alloca i32",

@@ -7,7 +7,7 @@ import sht
 from enzyme_rules._cupy import cupy
 from llvm import Const, Duplicated, Forward, Reverse, autodiff, grad, kernel, value_and_grad
 from tests import kernel_cases
-from tests.kernel_cases import CASES, N, mapped
+from tests.kernel_cases import N, mapped
 from tests.test_llvm_kernels import named, random_like, same_strides
 
 pytestmark = pytest.mark.gpu
