@@ -2,7 +2,7 @@
 # Each target does the set-up it needs: the environment .venv, the pinned packages, Enzyme.
 
 .DEFAULT_GOAL := help
-.PHONY: help install enzyme bench demo test slow lint format types check wheel clean
+.PHONY: help install enzyme bench bench-gpu demo test test-gpu slow lint format types check wheel clean
 SHELL := /bin/bash
 
 VENV := .venv
@@ -23,11 +23,15 @@ demo: setup ## fit the Earth's magnetic field through the transform and its grad
 
 test: setup ## run the tests, doctests among them; `slow` has the rest
 	@echo "== tests =="
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not gpu"
 
 slow: setup ## run the tests that take long
 	@echo "== slow tests =="
 	$(PYTEST) -m slow || [ $$? -eq 5 ]  # 5: there are none
+
+test-gpu: setup ## run what needs a GPU; an error where there is none
+	@echo "== tests on the GPU =="
+	$(PY) -m pytest -m gpu tests/test_gpu.py
 
 install: $(VENV)/.installed ## make .venv with the pinned packages and the project in it
 
@@ -40,6 +44,10 @@ bench: setup ## time maps, stages and gradients beside the peers that are instal
 	$(PY) scripts/bench_stages.py
 	$(PY) scripts/bench_differentiable.py
 	$(PY) scripts/bench_objectives.py
+
+bench-gpu: setup ## time maps and gradients on the GPU
+	@echo "== benchmark on the GPU =="
+	$(PY) scripts/bench_gpu.py
 
 lint: install ## check style and format
 	@echo "== lint =="

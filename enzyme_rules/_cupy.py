@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from typing import Any
 
@@ -99,9 +99,9 @@ def namespace_of(call: str, *arrays: Any) -> Any:
     return np if device_of(call, arrays) is None else cupy()
 
 
-def on_device(device: int) -> AbstractContextManager[Any]:
-    """A block in which a device is the current one."""
-    return cupy().cuda.Device(device)
+def on_device(device: int | None) -> AbstractContextManager[Any]:
+    """A block in which a device is the current one; None for the host."""
+    return nullcontext() if device is None else cupy().cuda.Device(device)
 
 
 def uploaded(value: Any) -> Any:

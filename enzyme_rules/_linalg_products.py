@@ -20,6 +20,8 @@ _SMALL = 512
 class KernelRule(CustomRule):
     """A `CustomRule` of a function that writes into some of its arguments only.
 
+    Such functions are the same in many gradients, and long: they are compiled once for all.
+
     Parameters
     ----------
     writes : tuple of int
@@ -27,6 +29,7 @@ class KernelRule(CustomRule):
     """
 
     writes: tuple[int, ...] = (0,)
+    separate = True
 
     def access(self, argument: int) -> str:
         return "" if argument in self.writes else "readonly"

@@ -18,6 +18,9 @@ class Rule:
     ``dx is not x`` before using it.
     """
 
+    # Whether its functions are compiled once for all gradients that call them, and not inlined.
+    separate = False
+
     function: Any
 
     def __post_init__(self) -> None:
@@ -64,6 +67,10 @@ class LinearRule(Rule):
         Arguments that the function reads and advances, and that depend on constants alone.
     accumulates : bool
         Whether the function adds to its output instead of overwriting it.
+    separate : bool
+        Whether function and adjoint are compiled by themselves, once for all gradients that call
+        them. Gradients then compile sooner; a long function costs nothing by it, a short one in a
+        loop is not inlined.
 
     Notes
     -----
@@ -93,6 +100,7 @@ class LinearRule(Rule):
     scratch: tuple[int, ...] = ()
     state: tuple[int, ...] = ()
     accumulates: bool = False
+    separate: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

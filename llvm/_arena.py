@@ -19,6 +19,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -39,17 +40,15 @@ _OURS = {
 _NAMES = re.compile(rf"@({'|'.join(_OURS)})\b")
 
 
-def with_arena(ir: str) -> str:
-    """A module whose entry gives back all that was allocated in it."""
-    if not _NAMES.search(ir) and "@parallel_" not in ir:
-        return ir
-    ir = _NAMES.sub(lambda found: f"@{_OURS[found[1]]}", ir)
-    ir = re.sub(rf"^(define [^\n]*)@{ENTRY}\(", r"\1@arena_entry(", ir, flags=re.M)
-    module = llvm.parse_assembly(ir)
-    module.link_in(llvm.parse_assembly(_RUNTIME))
-    if "@parallel_" in ir:
-        module.link_in(llvm.parse_assembly(RUNTIME))
-    return str(module)
+def with_arena(modules: Sequence[str]) -> list[str]:
+    """Modules whose entry gives back all that was allocated in it."""
+    parallel = any("@parallel_" in ir for ir in modules)
+    if not parallel and not any(map(_NAMES.search, modules)):
+        return list(modules)
+    entry = re.compile(rf"^(define [^\n]*)@{ENTRY}\(", re.M)
+    ours = [_NAMES.sub(lambda found: f"@{_OURS[found[1]]}", ir) for ir in modules]
+    ours = [entry.sub(r"\1@arena_entry(", ir) for ir in ours]
+    return [*ours, _RUNTIME, *[RUNTIME] * parallel]
 
 
 @functools.cache

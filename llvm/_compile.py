@@ -27,15 +27,22 @@ class ObjectCode:
         An object file that defines ``i64 entry(ptr slots)``.
     undefined : tuple of str
         The functions it expects from the process.
+    parts : tuple of bytes
+        More object files, which define what it calls.
     """
 
     code: bytes
     undefined: tuple[str, ...]
+    parts: tuple[bytes, ...] = ()
 
 
 def assemble(optimised: Optimised) -> ObjectCode:
     """Translate to machine code."""
-    module = llvm.parse_assembly(optimised.ir)
+    return assemble_module(llvm.parse_assembly(optimised.ir))
+
+
+def assemble_module(module: llvm.ModuleRef) -> ObjectCode:
+    """As `assemble`, for any module."""
     undefined = tuple(
         sorted(
             f.name
@@ -43,9 +50,7 @@ def assemble(optimised: Optimised) -> ObjectCode:
             if f.is_declaration and not f.name.startswith("llvm.")
         )
     )
-    machine = target_machine()
-    code = machine.emit_object(module)
-    return ObjectCode(code, undefined)
+    return ObjectCode(target_machine().emit_object(module), undefined)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,8 @@ def load(code: ObjectCode, *, function: str) -> Loaded:
             )
     machine = target_machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code.code))
+    for part in (code.code, *code.parts):
+        engine.add_object_file(llvm.ObjectFileRef.from_data(part))
     engine.finalize_object()
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p)
     address = engine.get_function_address(ENTRY)

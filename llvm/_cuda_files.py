@@ -39,33 +39,27 @@ def libdevice_digest() -> str:
     return hashlib.sha256(libdevice().read_bytes()).hexdigest()[:16]
 
 
-def ptx_version(architecture: str) -> int:
-    """The version of PTX to write for an architecture such as ``"sm_90"``.
+def target(architecture: str) -> tuple[str, int]:
+    """The architecture to compile for, and the version of PTX to write.
+
+    Parameters
+    ----------
+    architecture : str
+        ``"sm_90"``. For one that we do not know, the latest before it, which it can run.
 
     Raises
     ------
     ValueError
-        It is none that we write for.
+        It is none, or an older one.
     """
     found = _ARCHITECTURE.fullmatch(architecture)
     known = [number for number in _PTX_VERSIONS if found and number <= int(found[1])]
     if not known:
         raise ValueError(
-            f"Kernels are compiled for `arch='sm_70'` and later. Got {architecture!r}. "
+            f"Kernels are compiled for `architecture='sm_70'` and later. Got {architecture!r}. "
             f"It is the compute capability of the device, '8.0' as 'sm_80'."
         )
-    return _PTX_VERSIONS[known[-1]]
-
-
-def nearest_architecture(capability: str) -> str:
-    """The latest architecture that we know and that a device of some compute capability can run."""
-    known = [number for number in _PTX_VERSIONS if number <= int(capability)]
-    if not known:
-        raise ToolchainError(
-            f"Kernels need a device of compute capability 7.0 or later. Got one of "
-            f"{int(capability) / 10}."
-        )
-    return f"sm_{known[-1]}"
+    return f"sm_{known[-1]}", _PTX_VERSIONS[known[-1]]
 
 
 def assemble(ptx: str, architecture: str) -> tuple[bytes, str]:
@@ -89,7 +83,7 @@ def assemble(ptx: str, architecture: str) -> tuple[bytes, str]:
     ToolchainError
         There is no `ptxas`, or it refuses.
     """
-    ptx_version(architecture)
+    target(architecture)
     with tempfile.TemporaryDirectory(prefix="enzyme-sht-") as folder:  # private to the user
         source, result = Path(folder, "kernel.ptx"), Path(folder, "kernel.cubin")
         source.write_text(ptx)

@@ -13,7 +13,7 @@ from ._diagnostics import has_crashed, translate
 from ._entry import ERRORS, entry
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
-from ._forks import forked, joined
+from ._forks import crashed_on_team, forked, joined
 from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
 from ._prepare import Prepared
 from ._request import Mode, Request, Threads
@@ -86,6 +86,8 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
             failures.append(error)
             if not has_crashed(error):
                 break
+    if shared and has_crashed(failures[0]):
+        raise crashed_on_team(prepared) from failures[0]
     raise translate(failures[0], prepared, request.mode.value) from failures[0]
 
 

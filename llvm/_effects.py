@@ -11,7 +11,9 @@ from ._lower import PRIMAL, Lowered
 from ._memory_types import without_types
 from ._pointers import mixes_pointers
 from ._rule_calls import PREFIX
-from ._target_machine import run_passes, target_machine
+from ._target_machine import remove_unused, run_passes, target_machine
+
+REGISTRATION = re.compile(r"^@__enzyme_register_.*\n", re.M)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ def analyse(lowered: Lowered, ir: str) -> Effects:
 
     Only a copy is optimised: Enzyme gets the IR without any of this.
     """
-    text = _optimised(ir, PRIMAL)
+    # Rules are reached from their registrations alone, and none of this is about them.
+    text = _optimised(REGISTRATION.sub("", ir), PRIMAL)
     head, body = _function(text, PRIMAL)
     parameters = _parameters(head)
     status = parameters[0].split()[-1]
@@ -60,6 +63,7 @@ def body_mixes_pointers(ir: str, name: str) -> bool:
 def _optimised(ir: str, name: str) -> str:
     module = llvm.parse_assembly(without_types(ir))
     module.get_function(name).linkage = "external"
+    remove_unused(module)
     run_passes(module, target_machine(), speed_level=2, vectorise=False)
     return str(module)
 

@@ -78,7 +78,26 @@ def fingerprint(function: Any, question: Any, enzyme_version: str) -> str | None
             walk.add(repr(rule))
     except _Unknown:
         return None
-    if question.architecture:  # whatever machine compiles for it
+    return _with_versions(walk, enzyme_version, question.architecture)
+
+
+def part_fingerprint(call: Any, part: str, enzyme_version: str) -> str | None:
+    """As `fingerprint`, for a part of a rule that is compiled separately."""
+    walk = _Walk()
+    try:
+        walk.add("part", call.symbol, part)
+        walk.visit(call.rule.function)
+        for ty in call.argument_types:
+            walk.visit(ty)
+        for rule in symbol_rules():
+            walk.add(repr(rule))
+    except _Unknown:
+        return None
+    return _with_versions(walk, enzyme_version)
+
+
+def _with_versions(walk: _Walk, enzyme_version: str, architecture: str = "") -> str:
+    if architecture:  # whatever machine compiles for it
         machine = f"{sys.version_info[:2]} libdevice {libdevice_digest()}"
     else:
         machine = f"{sys.version} {target_description()}"

@@ -62,6 +62,19 @@ def forked(seen: str, prepared: Prepared) -> str:
     )
 
 
+def crashed_on_team(prepared: Prepared) -> AutodiffError:
+    """The error for a function that Enzyme differentiates for one thread, if at all."""
+    name = prepared.lowered.name
+    return AutodiffError(
+        f"Enzyme cannot differentiate `{name}`, reverse mode, for threads that share arrays: it "
+        f"crashed on it. It does where a loop ends at a time that only its values tell. Give the "
+        f"loop a number of rounds, or, where no two threads read one item that varies, say so: "
+        f"`kernel({name}, atomics=False)`.",
+        stage="differentiate",
+        function=name,
+    )
+
+
 def joined(result: str) -> str:
     """The module after Enzyme, with each team's member called by the thread itself."""
     result = _CALL.sub(r"call void \g<member>(ptr null, ptr null, \g<rest>)", result)

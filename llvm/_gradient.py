@@ -15,6 +15,8 @@ from ._call import call
 from ._inspect import stage_text
 from ._jit_calls import callable_in_njit
 from ._jit_gradient import gradient_in_njit
+from ._kernel_gradient import LaunchGradient
+from ._launch import Launch
 from ._options import DEFAULT, Options
 from ._program import Question, program_for
 from ._report import Report, report
@@ -144,13 +146,13 @@ def grad(
     *,
     has_aux: bool = False,
     options: Options = DEFAULT,
-) -> Gradient:
+) -> Gradient | LaunchGradient:
     """The gradient of an ``@njit`` function that returns a real number.
 
     Parameters
     ----------
-    function : njit function
-        Of numbers, arrays and tuples of these.
+    function : njit function, or kernel(f)[n]
+        Of numbers, arrays and tuples of these. Of a launch, what its threads return is summed.
     argnums : int or sequence of int
         Which arguments to differentiate by.
     has_aux : bool
@@ -184,7 +186,7 @@ def grad(
     >>> grad(f)(np.array([1.0, 2.0]))
     array([ 3., 12.])
     """
-    return Gradient(function, argnums, with_value=False, has_aux=has_aux, options=options)
+    return _gradient(function, argnums, False, has_aux, options)
 
 
 def value_and_grad(
@@ -193,7 +195,7 @@ def value_and_grad(
     *,
     has_aux: bool = False,
     options: Options = DEFAULT,
-) -> Gradient:
+) -> Gradient | LaunchGradient:
     """As `grad`, but the result is ``(value, gradient)``, from one run.
 
     With `has_aux` it is ``((value, aux), gradient)``.
@@ -207,4 +209,15 @@ def value_and_grad(
     >>> value_and_grad(f, argnums=(0, 1))(np.array([1.0, 2.0]), 3.0)
     (15.0, (array([ 6., 12.]), 5.0))
     """
-    return Gradient(function, argnums, with_value=True, has_aux=has_aux, options=options)
+    return _gradient(function, argnums, True, has_aux, options)
+
+
+def _gradient(
+    function: Any, argnums: Any, with_value: bool, has_aux: bool, options: Options
+) -> Any:
+    if not isinstance(function, Launch):
+        return Gradient(function, argnums, with_value, has_aux, options)
+    if has_aux or options != DEFAULT:
+        name = "value_and_grad" if with_value else "grad"
+        raise TypeError(f"`{name}({function!r})` takes `argnums` alone. Got something else.")
+    return LaunchGradient(function, argnums, with_value)

@@ -10,7 +10,6 @@ from enzyme_rules._cupy import cupy, device_of
 
 from ._arguments import bind
 from ._call import call
-from ._cuda_files import nearest_architecture
 from ._device_arrays import headers
 from ._device_call import call_on_device
 from ._flat import flatten
@@ -49,7 +48,7 @@ def place_of(name: str, values: Iterable[Any]) -> Place:
     device = device_of(name, flatten(values))
     if device is None:
         return HOST
-    return Place(device, nearest_architecture(cupy().cuda.Device(device).compute_capability))
+    return Place(device, f"sm_{cupy().cuda.Device(device).compute_capability}")
 
 
 def call_launch(

@@ -16,7 +16,7 @@ from ._abi import POINTER, leaves
 from ._effects import body_mixes_pointers
 from ._errors import AutodiffError
 from ._flat import items
-from ._lower import compile_raw, count_error, flat_function, link, private
+from ._lower import compile_raw, count_error, flat_function, link
 from ._rule_calls import (
     TRANSPOSE,
     RuledCall,
@@ -25,8 +25,9 @@ from ._rule_calls import (
     transposed,
     without_primal,
 )
-from ._rule_shims import VOID, Shims
+from ._rule_shims import SHIMS, VOID, Passes, Shims
 from ._rule_tangents import PULLBACK, call_shadowed, linear_pullback_forward, register_pullback
+from ._target import EnzymeDispatcher
 
 
 @njit(error_model="numpy")
@@ -41,39 +42,58 @@ def _clear(array: Any) -> None:
     array[...] = 0
 
 
-def linear_rule(call: RuledCall, forward: bool = True, twice: bool = False) -> tuple[str, str]:
-    """The module that registers a `LinearRule`, and one with what of it Enzyme need not see.
+def linear_rule(call: RuledCall, passes: Passes) -> tuple[str, str]:
+    """The module that registers a `LinearRule`, and one with what of it Enzyme need not see."""
+    if not passes.apart(call.rule):
+        return linear_shims(call, passes)
+    context = EnzymeDispatcher.targetdescr.target_context
+    module = context.create_module(f"rule of {call.symbol}")
+    shims = Shims(call, module)
+    shims.declare_all()
+    if passes.reverse and call.skip_primal:
+        # The same reverse pass as with values.
+        builder, _, _ = shims.start("unrun", POINTER)
+        builder.ret(ir.Constant(POINTER, None))
+        reverse = module.globals[shims.name("reverse")]
+        reverse = ir.Function(module, reverse.function_type, f"{call.op}_reverse")
+        shims.register_one("gradient", call.symbol, [shims.registered, builder.function, reverse])
+    elif passes.reverse:
+        shims.register_gradient()
+    if passes.forward:
+        shims.register_derivative()
+    return link([], [module], keep=()), ""
 
-    `forward` and `twice` as for `prepare`. Forward mode goes through what it calls.
-    """
+
+def linear_shims(call: RuledCall, passes: Passes) -> tuple[str, str]:
+    """As `linear_rule`, for one that is not separate, and visible from outside."""
     rule, argument_types = call.rule, call.argument_types
-    # Without values it stands in a body whose derivative is linear: that of nothing again.
-    twice = twice and not call.skip_primal
     compiled, modules, derived, names = [], [], [], []
     mixes = False
+    # Derived once more, it is what these call.
+    seen = passes.twice
 
     def bring(function: Any, part: str, types_: tuple[types.Type, ...]) -> None:
         compiled.append(compile_raw(function, types_))
         names.append(f"{call.symbol}_{part}")
         modules.append(
-            flat_function(compiled[-1], names[-1], types_, keep_value=False, seen_by_enzyme=forward)
+            flat_function(compiled[-1], names[-1], types_, keep_value=False, seen_by_enzyme=seen)
         )
 
     bring(_clear, "clear", (argument_types[rule.output],))
-    if rule.adjoint is not None:
+    if passes.reverse and rule.adjoint is not None:
         bring(rule.adjoint, "adjoint", argument_types)
-    elif rule.terms is not None:
+    elif passes.reverse and rule.terms is not None:
         derived.append(_transposed_terms(call, f"{call.symbol}_adjoint"))
-    else:
+    elif passes.reverse:
         copy, mixes = _derivable_copy(call)
         derived.append(copy)
     for ty in {ty for _, ty in _constants(call)}:
         bring(_require_zeros, _zeros(ty), (ty,))
-    rule_module = _linear_module(call, compiled[0].target_context, mixes, forward, twice)
-    if forward:
-        return private(link(compiled, [*derived, *modules, rule_module]), keep=()), ""
-    seen = private(link([], [rule_module, *derived]), keep=())
-    return seen, private(link(compiled, modules), keep=names)
+    rule_module = _linear_module(call, compiled[0].target_context, mixes, passes)
+    visible = [f"{call.symbol}_{shim}" for group in SHIMS.values() for shim in group]
+    if seen:
+        return link(compiled, [*derived, *modules, rule_module], keep=visible), ""
+    return link([], [rule_module, *derived], keep=visible), link(compiled, modules, keep=names)
 
 
 def _constants(call: RuledCall) -> list[tuple[int, types.Array]]:
@@ -155,24 +175,15 @@ def _transposed_terms(call: RuledCall, name: str) -> str:
     return str(linked)
 
 
-def _linear_module(
-    call: RuledCall, context: Any, mixes_pointers: bool, forward: bool, twice: bool
-) -> Any:
+def _linear_module(call: RuledCall, context: Any, mixes_pointers: bool, passes: Passes) -> Any:
     rule = call.rule
+    # Without values it stands in a body whose derivative is linear: that of nothing again.
+    twice = passes.twice and not call.skip_primal
     module = context.create_module(f"rule of {call.symbol}")
     shim = Shims(call, module)
     position = shim.first_leaf
     y, x = position[rule.output], position[rule.input]
     constants = _constants(call)
-
-    builder, primal, shadow = shim.start("augmented", POINTER)
-    if not call.skip_primal:
-        # Differentiated once more, this call is one of the rule's own `forward`.
-        if twice:
-            call_shadowed(shim, builder, shim.op, primal)
-        else:
-            builder.call(shim.op, primal)
-    builder.ret(ir.Constant(POINTER, None))
 
     def with_shadows(primal: list[Any], shadow: list[Any]) -> list[Any]:
         chosen = list(primal)
@@ -193,27 +204,38 @@ def _linear_module(
             varies = builder.icmp_unsigned("!=", primal[leaf], shadow[leaf])
             count_error(module, builder, varies)
 
-    part = PULLBACK if twice else "reverse"
-    builder, primal, shadow = shim.start(part, VOID, tape=not twice)
-    check_constants(builder, primal, shadow)
-    with builder.if_then(builder.icmp_unsigned("!=", primal[y], shadow[y])):
-        varies = builder.icmp_unsigned("!=", primal[x], shadow[x])
-        if rule.adjoint is not None or rule.terms is not None:
-            with builder.if_then(varies):
-                builder.call(shim.declare("adjoint", shim.types), with_shadows(primal, shadow))
-            clear_output(builder, primal, shadow)
-        else:
-            with builder.if_else(varies) as (then, otherwise):
-                with then:
-                    shim.call_enzyme(builder, primal, shadow, mixes_pointers)
-                with otherwise:
-                    clear_output(builder, primal, shadow)
-    builder.ret_void()
-    if twice:
-        linear_pullback_forward(shim, rule.scratch)
-        register_pullback(shim)
+    if passes.reverse:
+        builder, primal, shadow = shim.start("augmented", POINTER)
+        if not call.skip_primal:
+            # Differentiated once more, this call is one of the rule's own `forward`.
+            if twice:
+                call_shadowed(shim, builder, shim.op, primal)
+            else:
+                builder.call(shim.op, primal)
+        builder.ret(ir.Constant(POINTER, None))
 
-    if forward:
+        part = PULLBACK if twice else "reverse"
+        builder, primal, shadow = shim.start(part, VOID, tape=not twice)
+        check_constants(builder, primal, shadow)
+        with builder.if_then(builder.icmp_unsigned("!=", primal[y], shadow[y])):
+            varies = builder.icmp_unsigned("!=", primal[x], shadow[x])
+            if rule.adjoint is not None or rule.terms is not None:
+                with builder.if_then(varies):
+                    builder.call(shim.declare("adjoint", shim.types), with_shadows(primal, shadow))
+                clear_output(builder, primal, shadow)
+            else:
+                with builder.if_else(varies) as (then, otherwise):
+                    with then:
+                        shim.call_enzyme(builder, primal, shadow, mixes_pointers)
+                    with otherwise:
+                        clear_output(builder, primal, shadow)
+        builder.ret_void()
+        if twice:
+            linear_pullback_forward(shim, rule.scratch)
+            register_pullback(shim)
+        shim.register_gradient()
+
+    if passes.forward:
         builder, primal, shadow = shim.start("forward", VOID)
         # What was allocated inside of what is differentiated has a tangent even if it is constant.
         for leaf, ty in constants:
@@ -231,5 +253,5 @@ def _linear_module(
                 with otherwise:
                     clear_output(builder, primal, shadow)
         builder.ret_void()
-    shim.register(forward=forward)
+        shim.register_derivative()
     return module

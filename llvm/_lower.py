@@ -204,27 +204,45 @@ COUNT_ERROR = "count_rule_error"
 RECURSIVE = ".numba.unresolved$"
 
 
-def link(compiled: Sequence[Any], modules: Sequence[Any]) -> str:
-    """One module of everything: Numba functions with all that they call, and modules built here."""
-    texts = [str(module) for module in modules]
-    linked = llvm.parse_assembly(texts[0])
-    for text in texts[1:]:
-        linked.link_in(llvm.parse_assembly(text))
+def link(
+    compiled: Sequence[Any], modules: Sequence[Any], keep: Collection[str] | None = None
+) -> str:
+    """One module of everything: Numba functions with all that they call, and modules built here.
+
+    `keep` as for `make_private`; without it functions stay as visible as they are.
+    """
+    linked = linked_texts([str(module) for module in modules])
     for result in compiled:
         result.library._ensure_finalized()
         linked.link_in(result.library._final_module.clone())
-    text = _LONG_NAME.sub(_shortened, _link_recursive_calls(linked))
-    return of_all_items(text)
+    recursive = _link_recursive_calls(linked)
+    if keep is not None:
+        make_private(linked, keep)
+    text = _with_recursive_calls(str(linked), recursive)
+    return of_all_items(_LONG_NAME.sub(_shortened, text))
+
+
+def linked_texts(texts: Sequence[str]) -> Any:
+    """One module of several."""
+    linked = llvm.parse_assembly(texts[0] if texts else "")
+    for text in texts[1:]:
+        linked.link_in(llvm.parse_assembly(text))
+    return linked
 
 
 def private(text: str, keep: Collection[str]) -> str:
-    """The module with no function visible from outside but those in `keep`, and hidden ones."""
+    """As `make_private`, from text to text."""
     module = llvm.parse_assembly(text)
+    make_private(module, keep)
+    return str(module)
+
+
+def make_private(module: Any, keep: Collection[str]) -> None:
+    """Let no function be visible from outside but those in `keep`, and hidden ones."""
     for function in module.functions:
         name = function.name
         if not (function.is_declaration or name in keep or name.endswith(HIDDEN)):
             function.linkage = "internal"
-    return str(module)
 
 
 # LLVM refuses names of values beyond 1,024 characters, and names blocks after the function that was
@@ -237,22 +255,26 @@ def _shortened(found: re.Match[str]) -> str:
     return f"{name[:160]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-def _link_recursive_calls(linked: Any) -> str:
-    """Recursive calls go through pointers ``.numba.unresolved$NAME``, set on loading."""
+def _link_recursive_calls(linked: Any) -> set[str]:
+    """Link in what is called through pointers ``.numba.unresolved$NAME``, and return the names."""
     prefix = RECURSIVE
     names = {
         g.name.removeprefix(prefix) for g in linked.global_variables if g.name.startswith(prefix)
     }
     if not names:
-        return str(linked)
+        return names
     defined = {f.name for f in linked.functions if not f.is_declaration}
     for name in sorted(names - defined):
         callee = libraries[name]._get_module_for_linking().clone()
         callee.get_function(name).linkage = "external"
         linked.link_in(callee)
-    text = str(linked)
+    return names
+
+
+def _with_recursive_calls(text: str, names: set[str]) -> str:
+    """The module with those pointers set, which Numba does on loading."""
     for name in names:
-        quoted = f'@"{prefix}{name}"'
+        quoted = f'@"{RECURSIVE}{name}"'
         start = text.index(f"{quoted} = ")
         end = text.index("\n", start)
         text = text[:start] + f'{quoted} = internal constant ptr @"{name}"' + text[end:]

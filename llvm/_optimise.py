@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import llvmlite.binding as llvm
-
 from ._arena import with_arena
 from ._differentiate import ERROR_COUNTER, Differentiated
 from ._entry import ENTRY
-from ._lower import private
+from ._lower import linked_texts, make_private
 from ._memory_types import without_types
-from ._prepare import with_bodies
+from ._prepare import bodies
 from ._request import Mode
 from ._rounding import contracted, loosened
-from ._target_machine import run_pipeline, target_machine
+from ._target_machine import remove_unused, run_pipeline, target_machine
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,9 @@ def optimise(differentiated: Differentiated, passes: str = "O3") -> Optimised:
     text = contracted(differentiated.ir)
     if differentiated.request.mode is not Mode.PRIMAL:
         text = loosened(text)
-    text = without_types(with_bodies(text, differentiated.prepared.unseen))
-    module = llvm.parse_assembly(text)
-    module.link_in(llvm.parse_assembly(ERROR_COUNTER))
-    module = llvm.parse_assembly(private(with_arena(str(module)), keep=(ENTRY,)))
+    texts = bodies([text, *differentiated.prepared.unseen])
+    module = linked_texts(with_arena([*map(without_types, texts), ERROR_COUNTER]))
+    make_private(module, keep=(ENTRY,))
+    remove_unused(module)
     module = run_pipeline(module, target_machine(), passes, vectorise=True)
     return Optimised(differentiated, str(module))

@@ -27,30 +27,24 @@ from ._memory_types import state_memory_types
 from ._parallel_lowering import Region, call_kernel, make_schedule
 from ._recomputed_rule import in_one, registered
 from ._rule_calls import RuledCall, opaque_calls
-from ._rule_shims import VOID, Shims
+from ._rule_shims import VOID, Passes, Shims
 
 
-def region_rule(call: RuledCall, forward: bool) -> str:
-    """The module that registers a region's rule; `forward` as for `prepare`."""
+def region_rule(call: RuledCall, passes: Passes) -> str:
+    """The module that registers a region's rule."""
     context = call.rule.kernel.target_context
     part = f"{call.symbol}_part"
     copy = in_one(_part(call, part), part)
-    builder = _Builder(call, context, body_mixes_pointers(copy, part))
-    # Enzyme dies of a call with a rule in what it splits in two passes ("DUP_NONEED").
-    if opaque_calls(copy):
-        builder.remembering()
-        builder.repeated()
-    else:
-        builder.augmented()
-        builder.reverse()
-    return registered(builder, copy, part, forward)
+    mixes = body_mixes_pointers(copy, part)
+    builder = _Builder(call, context, mixes, has_rules=bool(opaque_calls(copy)))
+    return registered(builder, copy, part, passes)
 
 
 def region_body(call: RuledCall, *, seen_by_enzyme: bool = False) -> str:
     """A module that defines the region: with threads, or without for Enzyme to look into."""
     part = f"{call.symbol}_run"
     context = call.rule.kernel.target_context
-    builder = _Builder(call, context, False)
+    builder = _Builder(call, context)
     if seen_by_enzyme:
         builder.serial(part)
     else:
@@ -111,8 +105,11 @@ class _Copies:
 class _Builder:
     """Writes the functions of one region."""
 
-    def __init__(self, call: RuledCall, context: Any, mixes_pointers: bool) -> None:
+    def __init__(
+        self, call: RuledCall, context: Any, mixes_pointers: bool = False, has_rules: bool = False
+    ) -> None:
         self.call, self.context, self.mixes_pointers = call, context, mixes_pointers
+        self.has_rules = has_rules
         self.region: Region = call.rule
         self.module = context.create_module(f"rule of {call.symbol}")
         self.shims = Shims(call, self.module)
@@ -148,6 +145,15 @@ class _Builder:
         n = self._count(builder)
         self._in_threads(builder, "task", n, list(self.shims.registered.args), run)
         builder.ret_void()
+
+    def gradient(self) -> None:
+        # Enzyme dies of a call with a rule in what it splits in two passes ("DUP_NONEED").
+        if self.has_rules:
+            self.remembering()
+            self.repeated()
+        else:
+            self.augmented()
+            self.reverse()
 
     def augmented(self) -> None:
         """Run all parts, and return what the reverse pass needs: see `_Kept`."""

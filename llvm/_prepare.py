@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import llvmlite.binding as llvm
 from numba.core import compiler_lock
 
 from enzyme_rules import (
@@ -25,17 +25,27 @@ from ._effects import Effects, analyse
 from ._inactive import declared_inactive, inactive_body, mark_inactive
 from ._linear_rule import linear_rule
 from ._loads import with_types_of_loads
-from ._lower import COUNT_ERROR, Lowered, compile_raw, flat_function, link, private
+from ._lower import (
+    COUNT_ERROR,
+    Lowered,
+    compile_raw,
+    flat_function,
+    link,
+    linked_texts,
+    make_private,
+)
 from ._parallel_lowering import Region
 from ._parallel_rule import region_body, region_rule
 from ._recomputed_rule import recomputed_rule
 from ._rule_calls import (
     SHADOWED_POINTER,
+    SYMBOL_PATTERN,
     RuledCall,
     find_call,
     opaque_calls,
     without_primal,
 )
+from ._rule_shims import Passes
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,8 @@ class Prepared:
         Names of the functions whose rules are attached.
     ir : str
         What Enzyme sees: functions with a rule are declarations here.
-    unseen : str
-        Functions that the rules call and that Enzyme need not see; linked in after it.
+    unseen : tuple of str
+        Modules that the rules call and that Enzyme need not see; linked in after it.
     effects : Effects
         What the function may do to its arguments.
     """
@@ -58,9 +68,11 @@ class Prepared:
     lowered: Lowered
     rules: tuple[str, ...]
     ir: str
-    unseen: str
+    unseen: tuple[str, ...]
     effects: Effects
 
+
+BOTH = Passes(forward=True, reverse=True)
 
 # What Numba's own code calls and no derivative passes through. It has no body for Enzyme to see.
 _INACTIVE = (
@@ -106,8 +118,7 @@ def prepare(
     *,
     skip_primal: bool = False,
     rules: bool = True,
-    forward: bool = True,
-    twice: bool = False,
+    passes: Passes = BOTH,
 ) -> Prepared:
     """Attach rules.
 
@@ -119,68 +130,90 @@ def prepare(
         linear in what varies: its derivative then needs no value of the function.
     rules : bool
         False for a function that is not to be differentiated.
-    forward : bool
-        Whether forward mode may ask for the linear rules.
-    twice : bool
-        Whether what Enzyme makes of the rules will be differentiated once more, forwards.
+    passes : Passes
+        Which passes of the rules are wanted.
     """
     text = without_primal(lowered.ir) if skip_primal else lowered.ir
-    if twice:
-        text = _linked(text, SHADOWED_POINTER)
     if rules:
         text = with_powers(text)
-    unseen = ""
-    attached: dict[str, RuledCall] = {}
-    # What a rule has Enzyme look into may call functions that have rules: repeat until no call is
-    # without one.
-    while missing := opaque_calls(text) - attached.keys():
-        for symbol in sorted(missing):
-            call = attached[symbol] = find_call(symbol)
-            if rules:
-                seen, more = _rule(call, forward, twice)
-                text, unseen = _linked(text, seen), _linked(unseen, more)
-    text = _mark_symbols(_declare(text, attached))
-    text = with_types_of_loads(private(text, keep=()))
+    text, unseen, attached = with_rules(text, passes if rules else None)
     names = tuple(sorted({call.rule.name for call in attached.values()}))
     effects = analyse(lowered, mark_inactive(text, for_enzyme=False))
-    if twice and any(isinstance(call.rule, CustomRule) for call in attached.values()):
+    if passes.twice and any(isinstance(call.rule, CustomRule) for call in attached.values()):
         # Enzyme looks into the rule, where `dx if dx is not x else scratch` is to be expected.
         effects = replace(effects, mixes_pointers=True)
     return Prepared(lowered, names, text, unseen, effects)
 
 
+def with_rules(
+    text: str, passes: Passes | None, own: RuledCall | None = None, keep: Sequence[str] = ()
+) -> tuple[str, tuple[str, ...], dict[str, RuledCall]]:
+    """A module as Enzyme sees it, what it need not see, and all opaque functions by name.
+
+    Parameters
+    ----------
+    text : str
+    passes : Passes or None
+        Which passes of the rules are wanted; None for no rules at all.
+    own : RuledCall, optional
+        One whose rule is there already.
+    keep : sequence of str
+        Functions that stay visible from outside.
+    """
+    seen, unseen = [text], []
+    if passes and passes.twice:
+        seen.append(SHADOWED_POINTER)
+    found = opaque_calls(text)
+    attached = {own.symbol: own} if own else {}
+    # What a rule has Enzyme look into may call functions that have rules: repeat until no call is
+    # without one.
+    while missing := found - attached.keys():
+        for symbol in sorted(missing):
+            call = attached[symbol] = find_call(symbol)
+            if passes:
+                rule, more = _rule(call, passes)
+                found |= opaque_calls(rule)
+                seen.append(rule)
+                unseen += [more] if more else []
+    module = linked_texts(seen)
+    make_private(module, keep)
+    text = with_types_of_loads(_mark_symbols(_declare(str(module), attached)))
+    return text, tuple(unseen), attached
+
+
 @compiler_lock.global_compiler_lock
-def with_bodies(ir: str, unseen: str) -> str:
-    """The module after Enzyme, with what it did not see, and the bodies of all opaque functions.
+def bodies(modules: Sequence[str], *, separate: bool = False) -> list[str]:
+    """The modules, and those that define the opaque functions which they call.
+
+    Not those whose rules are compiled separately, unless asked for.
 
     Had Enzyme seen the bodies, LLVM would have looked into them first: it replaces arguments that a
     body does not use by ``poison``, and the rule, which may use them, would compute nonsense
     without a word.
     """
-    text = _linked(ir, unseen)
-    attached: set[str] = set()
-    while missing := opaque_calls(_DECLARATION.sub("", text)) - attached:
+    found = list(modules)
+    called = set().union(*map(_called, found))
+    defined = set().union(*map(_DEFINED.findall, found))
+    while missing := called - defined:
         for symbol in sorted(missing):
-            attached.add(symbol)
-            body = _body(find_call(symbol), symbol)
-            text = _linked(text, private(body, keep=(symbol,)))
-    for symbol in sorted(declared_inactive(text)):
-        text = _linked(text, private(inactive_body(symbol), keep=(symbol,)))
-    return text
+            defined.add(symbol)
+            call = find_call(symbol)
+            if separate or not call.rule.separate:
+                found.append(body_of(call, symbol))
+                called |= _called(found[-1])
+    inactive = set().union(*map(declared_inactive, found))
+    return found + [inactive_body(symbol) for symbol in sorted(inactive)]
+
+
+def _called(text: str) -> set[str]:
+    return opaque_calls(_DECLARATION.sub("", text))
 
 
 _DECLARATION = re.compile(r"^declare .*$", re.M)
+_DEFINED = re.compile(rf"^define [^@\n]*@({SYMBOL_PATTERN})\(", re.M)
 
 
-def _linked(text: str, more: str) -> str:
-    if not text or not more:
-        return text or more
-    module = llvm.parse_assembly(text)
-    module.link_in(llvm.parse_assembly(more))
-    return str(module)
-
-
-def _body(call: RuledCall, symbol: str, *, seen_by_enzyme: bool = False) -> str:
+def body_of(call: RuledCall, symbol: str, *, seen_by_enzyme: bool = False) -> str:
     """A module that defines an opaque function."""
     if isinstance(call.rule, Region):
         return region_body(call, seen_by_enzyme=seen_by_enzyme)
@@ -188,23 +221,22 @@ def _body(call: RuledCall, symbol: str, *, seen_by_enzyme: bool = False) -> str:
     op = flat_function(
         body, symbol, call.argument_types, keep_value=False, seen_by_enzyme=seen_by_enzyme
     )
-    return link([body], [op])
+    return link([body], [op], keep=(symbol,))
 
 
-def _rule(call: RuledCall, forward: bool, twice: bool) -> tuple[str, str]:
+def _rule(call: RuledCall, passes: Passes) -> tuple[str, str]:
     """A module that registers the rule of one opaque function with Enzyme, and what it calls."""
     if isinstance(call.rule, LinearRule):
-        return linear_rule(call, forward, twice)
+        return linear_rule(call, passes)
     if isinstance(call.rule, CustomRule):
-        return private(custom_rule(call, twice), keep=()), ""
+        return custom_rule(call, passes)
     if isinstance(call.rule, (RecomputedRule, Region)):
-        if twice:
+        if passes.twice:
             # Enzyme cannot derive once more what has it derive something: it looks into the
             # function, and keeps what it needs.
-            body = _body(call, call.symbol, seen_by_enzyme=True)
-            return private(body, keep=(call.symbol,)), ""
+            return body_of(call, call.symbol, seen_by_enzyme=True), ""
         made = region_rule if isinstance(call.rule, Region) else recomputed_rule
-        return private(made(call, forward), keep=()), ""
+        return made(call, passes), ""
     raise TypeError(f"no way to attach a {type(call.rule).__name__}")
 
 
@@ -213,18 +245,22 @@ def _declare(text: str, attached: dict[str, RuledCall]) -> str:
 
     Read-only arguments then need not be kept for the reverse pass.
     """
+    lines = {}
     for symbol, call in attached.items():
         parameters = []
         for argument, ty in enumerate(call.argument_types):
             access = call.rule.access(argument)
             for leaf in leaves(ty):
                 parameters.append(f"ptr captures(none) {access}" if leaf.is_pointer else "i64")
-        line = (
+        lines[symbol] = (
             f"declare void @{symbol}({', '.join(parameters)}) nounwind willreturn nofree "
             "memory(argmem: readwrite, inaccessiblemem: readwrite)"
         )
-        text = re.sub(rf"^declare [^\n]*@{symbol}\([^\n]*$", line, text, flags=re.M)
-    return text
+    return _DECLARED.sub(lambda found: lines.get(found[2], found[0]), text)
+
+
+# Up to the end of the parameters, whose attributes may have parentheses; and the name.
+_DECLARED = re.compile(r"^(declare [^@\n]*@([\w.$]+)\((?:\([^\n()]*\)|[^\n()])*\))[^\n]*$", re.M)
 
 
 def _mark_symbols(text: str) -> str:
@@ -236,17 +272,14 @@ def _mark_symbols(text: str) -> str:
             text += _allocation(rule)
             if f"@{rule.free}(" not in text:
                 text += f"declare void @{rule.free}(ptr)\n"
-    for symbol in sorted(inactive):
-        text = re.sub(
-            rf"^(declare [^\n]*@{re.escape(symbol)}\((?:\(none\)|[^\n()])*\))[^\n]*$",
-            # Enzyme finds no way past a call that is said to keep nothing of what it gets.
-            lambda found: (
-                found[1].replace(" captures(none)", "") + ' nofree nounwind "enzyme_inactive"'
-            ),
-            text,
-            flags=re.M,
-        )
-    text = mark_inactive(text)
+
+    def declaration(found: re.Match[str]) -> str:
+        if found[2] not in inactive:
+            return found[0]
+        # Enzyme finds no way past a call that is said to keep nothing of what it gets.
+        return found[1].replace(" captures(none)", "") + ' nofree nounwind "enzyme_inactive"'
+
+    text = mark_inactive(_DECLARED.sub(declaration, text))
     reshape = r"^(declare i32 @numba_attempt_nocopy_reshape\(.*\)) nofree"
     text = re.sub(reshape, r"\1 memory(argmem: readwrite) nofree", text, flags=re.M)
     # Within a part of a parallel loop always the same. As a call that may depend on memory Enzyme

@@ -34,6 +34,8 @@ from ._optimise import Optimised, optimise
 from ._options import DEFAULT, Options
 from ._prepare import Prepared, prepare
 from ._request import DEFAULT_FLAGS, Mode, Request, Threads
+from ._rule_shims import Passes
+from ._separate import parts_for
 
 
 @dataclass(frozen=True)
@@ -243,13 +245,16 @@ def derive(
         find_enzyme()  # or there is no use in starting
     lowered = lower(function, question.argument_types, noalias=question.options.noalias)
     times.append(time.perf_counter())
-    twice = question.mode is Mode.FORWARD_OVER_REVERSE
     prepared = prepare(
         lowered,
         skip_primal=question.skip_primal,
         rules=derives,
-        forward=question.mode is not Mode.REVERSE,
-        twice=twice,
+        passes=Passes(
+            forward=question.mode is not Mode.REVERSE,
+            reverse=question.mode is not Mode.FORWARD,
+            twice=question.mode is Mode.FORWARD_OVER_REVERSE,
+            whole=bool(question.architecture),
+        ),
     )
     times.append(time.perf_counter())
     if prepared.rules:
@@ -289,7 +294,16 @@ def _request(prepared: Prepared, question: Question) -> Request:
 
 
 _FACTS = {
-    *("varying", "writes", "may_raise", "returned_bits", "undefined", "rules_may_fail", "width"),
+    *(
+        "varying",
+        "writes",
+        "may_raise",
+        "returned_bits",
+        "undefined",
+        "rules_may_fail",
+        "width",
+        "sizes",
+    ),
 }
 
 
@@ -305,7 +319,9 @@ def _make(function: Any, question: Question) -> Program:
     if question.architecture:
         loaded: Any = DeviceCode(kept.code.decode(), name)
     else:
-        loaded = load(ObjectCode(kept.code, tuple(facts["undefined"])), function=name)
+        ends = list(accumulate(facts["sizes"], initial=0))
+        code, *parts = (kept.code[a:b] for a, b in pairwise(ends))
+        loaded = load(ObjectCode(code, tuple(facts["undefined"]), tuple(parts)), function=name)
     return Program(
         question=question,
         leaves=tuple(leaf for ty in question.argument_types for leaf in leaves(ty)),
@@ -338,24 +354,34 @@ def _keys(function: Any, question: Question) -> list[str]:
 
 def _entry(function: Any, question: Question) -> _cache.Entry:
     """What the cache keeps, made now."""
+    objects: list[bytes]
+    undefined: set[str] = set()
     if question.architecture:
         from ._ptx import emit_ptx  # it starts all of LLVM's targets
 
         differentiated, _ = derive(function, question)
-        ir = emit_ptx(differentiated, question.architecture)
-        code, undefined, prepared = ir.encode(), (), differentiated.prepared
+        text = emit_ptx(differentiated, question.architecture)
+        may_fail = text.count(ERRORS) > 1  # besides its definition
+        objects = [text.encode()]
     else:
         stages = run_stages(function, question)
-        differentiated, prepared, ir = stages.differentiated, stages.prepared, stages.optimised.ir
-        made = assemble(stages.optimised)
-        code, undefined = made.code, made.undefined
+        differentiated = stages.differentiated
+        code = assemble(stages.optimised)
+        elsewhere = parts_for(code.undefined)
+        parts = list(dict.fromkeys(elsewhere.values()))
+        undefined = {symbol for part in parts for symbol in part.code.undefined}
+        undefined |= set(code.undefined) - elsewhere.keys()
+        may_fail = f"@{COUNT_ERROR}(" in stages.optimised.ir or any(p.may_fail for p in parts)
+        objects = [code.code, *(part.code.code for part in parts)]
+    prepared = differentiated.prepared
     facts = {
         "varying": list(differentiated.request.varying),
         "writes": list(prepared.effects.writes),
         "may_raise": prepared.effects.may_raise,
-        "rules_may_fail": f"{COUNT_ERROR}(" in ir if not question.architecture else ERRORS in ir,
+        "rules_may_fail": may_fail,
         "returned_bits": getattr(prepared.lowered.return_type, "bitwidth", 0),
-        "undefined": list(undefined),
+        "undefined": sorted(undefined),
+        "sizes": list(map(len, objects)),
         "width": differentiated.request.width,
     }
-    return _cache.Entry(facts, code)
+    return _cache.Entry(facts, b"".join(objects))

@@ -6,13 +6,14 @@ import re
 
 import llvmlite.binding as llvm
 
-from ._cuda_files import libdevice, ptx_version
+from ._cuda_files import libdevice, target
 from ._device_memory import OPEN, RUNTIME, with_scratch
 from ._differentiate import ERROR_COUNTER, Differentiated
 from ._entry import ERRORS, KERNEL, Slots, is_fine, number_type, thread
 from ._errors import NoDerivativeError
+from ._lower import linked_texts
 from ._memory_types import without_types
-from ._prepare import with_bodies
+from ._prepare import bodies
 from ._request import Mode
 from ._rounding import contracted, loosened
 from ._target_machine import run_passes
@@ -57,18 +58,12 @@ def emit_ptx(differentiated: Differentiated, architecture: str) -> str:
     NoDerivativeError
         The kernel calls something that a GPU does not have.
     """
-    version = ptx_version(architecture)
-    text = contracted(differentiated.ir)
-    if differentiated.request.mode is not Mode.PRIMAL:
-        text = loosened(text)
-    text = without_types(with_bodies(text, differentiated.prepared.unseen))
-    text = _TARGET.sub("", _for_device(text))
+    architecture, version = target(architecture)
     machine = llvm.Target.from_triple(_TRIPLE).create_target_machine(
         cpu=architecture, features=f"+ptx{version}", opt=3
     )
-    module = llvm.parse_assembly(text + _kernel(differentiated))
-    for part in (ERROR_COUNTER, RUNTIME):
-        module.link_in(llvm.parse_assembly(part))
+    text = device_ir(differentiated)
+    module = llvm.parse_assembly(text)
     module.triple, module.data_layout = _TRIPLE, str(machine.target_data)
     if "@__nv_" in text:
         library = llvm.parse_bitcode(libdevice().read_bytes())
@@ -81,6 +76,16 @@ def emit_ptx(differentiated: Differentiated, architecture: str) -> str:
     run_passes(module, machine, speed_level=3, vectorise=False)
     _refuse_what_is_missing(module, differentiated)
     return machine.emit_assembly(module)
+
+
+def device_ir(differentiated: Differentiated) -> str:
+    """The kernel and all that it calls but NVIDIA's functions, before it is optimised."""
+    text = contracted(differentiated.ir)
+    if differentiated.request.mode is not Mode.PRIMAL:
+        text = loosened(text)
+    texts = bodies([text, *differentiated.prepared.unseen], separate=True)
+    texts = [_TARGET.sub("", _for_device(without_types(text))) for text in texts]
+    return str(linked_texts([*texts, _kernel(differentiated), ERROR_COUNTER, RUNTIME]))
 
 
 def _for_device(text: str) -> str:
@@ -119,6 +124,7 @@ def _kernel(differentiated: Differentiated) -> str:
             f"  store {ty} %mine{k}, ptr %to{k}",
         ]
     registers = ("tid", "ctaid", "ntid", "nctaid")
+    kinds = ["ptr", *[argument.split()[0] for argument in slots.arguments]]
     words = f"[{max(1, slots.words)} x i64]"
     parameters = (
         f"ptr byval({words}) align 8 %slots, ptr %values, ptr %tangents, ptr %raised, "
@@ -129,6 +135,7 @@ def _kernel(differentiated: Differentiated) -> str:
             "",
             *[f"declare i32 @llvm.nvvm.read.ptx.sreg.{r}.x()" for r in registers],
             f"declare void @{OPEN}(ptr, ptr, ptr)",
+            f"declare void @derivative({', '.join(kinds)})",
             f"define ptx_kernel void @{KERNEL}({parameters}) {{",
             "entry:",
             "  %status = alloca i32",

@@ -15,46 +15,46 @@ from ._abi import I64, POINTER, TUPLE, leaves, pack
 from ._effects import body_mixes_pointers
 from ._lower import compile_raw, count_error, flat_function, link
 from ._rule_calls import SHADOWED, RuledCall, always_shadowed
-from ._rule_shims import VOID, Shims
+from ._rule_shims import VOID, Passes, Shims
 
 
-def recomputed_rule(call: RuledCall, forward: bool) -> str:
-    """The module that registers a `RecomputedRule`; `forward` as for `prepare`."""
+def recomputed_rule(call: RuledCall, passes: Passes) -> str:
+    """The module that registers a `RecomputedRule`."""
     body = compile_raw(call.rule.function, call.argument_types, follow_rule=False)
     name = f"{call.symbol}_body"
     # Under a name that carries no rule, so that Enzyme looks into it.
     flat = flat_function(body, name, call.argument_types, keep_value=False)
     copy = in_one(link([body], [flat]), name)
     builder = _Builder(call, body.target_context, body_mixes_pointers(copy, name))
-    builder.augmented()
-    builder.reverse()
-    return registered(builder, copy, name, forward)
+    return registered(builder, copy, name, passes)
 
 
-def registered(builder: Any, copy: str, name: str, forward: bool) -> str:
-    """The module of a rule that has Enzyme derive a function, its `forward` added where needed.
+def registered(builder: Any, copy: str, name: str, passes: Passes) -> str:
+    """The module of a rule that has Enzyme derive a function.
 
     Parameters
     ----------
     builder : object
-        With the shims, what they call in `compiled`, and a method `forward`.
+        With the shims, what they call in `compiled`, and methods `gradient` and `forward`.
     copy : str
         The module that defines the function.
     name : str
         Of the function.
-    forward : bool
-        As for `prepare`.
+    passes : Passes
     """
     shims = builder.shims
-    if not forward:
-        shims.register(forward=False)
-        return link(builder.compiled, [copy, shims.module])
-    builder.forward()
-    shims.register()
-    # Forwards, Enzyme does not find the rules of calls with constants among their arguments.
-    tangent = always_shadowed(copy).replace(SHADOWED, shims.name("pointer"))
-    tangent = tangent.replace(f"@{name}(", f"@{shims.name('tangent')}(")
-    return link(builder.compiled, [copy, tangent, shims.module])
+    modules = []
+    if passes.reverse:
+        builder.gradient()
+        shims.register_gradient()
+        modules.append(copy)
+    if passes.forward:
+        builder.forward()
+        shims.register_derivative()
+        # Forwards, Enzyme does not find the rules of calls with constants among their arguments.
+        tangent = always_shadowed(copy).replace(SHADOWED, shims.name("pointer"))
+        modules.append(tangent.replace(f"@{name}(", f"@{shims.name('tangent')}("))
+    return link(builder.compiled, [*modules, shims.module], keep=())
 
 
 def in_one(text: str, name: str) -> str:
@@ -85,6 +85,10 @@ class _Builder:
                 if isinstance(item, types.Array):
                     self.arrays.append((argument, item, leaf))
                 leaf += len(leaves(item))
+
+    def gradient(self) -> None:
+        self.augmented()
+        self.reverse()
 
     def augmented(self) -> None:
         """Run the function; remember nothing but what its inputs add up to."""

@@ -25,7 +25,8 @@ _SKIP = "_unrun"
 PREFIX = "ruled_"
 """What the names of opaque functions, and of all that belongs to their rules, begin with."""
 
-_SYMBOL = re.compile(rf"@({PREFIX}\w+?_[0-9a-f]{{12}}(?:{_SKIP})?)\b")
+SYMBOL_PATTERN = rf"{PREFIX}\w+?_[0-9a-f]{{12}}(?:{_SKIP})?"
+_SYMBOL = re.compile(rf"@({SYMBOL_PATTERN})\b")
 
 
 @dataclass(frozen=True)

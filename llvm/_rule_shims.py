@@ -7,6 +7,7 @@ that does not vary is that pointer itself: a shim that wrote there would destroy
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
@@ -19,6 +20,35 @@ from ._rule_calls import RuledCall
 
 VOID = ir.VoidType()
 I32 = ir.IntType(32)
+
+
+@dataclass(frozen=True)
+class Passes:
+    """For which of its passes Enzyme may ask a rule.
+
+    Attributes
+    ----------
+    forward, reverse : bool
+        What nobody asks for is neither compiled nor derived.
+    twice : bool
+        Whether what Enzyme makes of them will be differentiated once more, forwards.
+    whole : bool
+        Whether rules that are compiled separately are to be there as others are.
+    """
+
+    forward: bool
+    reverse: bool
+    twice: bool = False
+    whole: bool = False
+
+    def apart(self, rule: Any) -> bool:
+        """Whether a rule's functions are compiled separately."""
+        # Derived once more, they must be there for Enzyme to look into.
+        return rule.separate and not (self.twice or self.whole)
+
+
+SHIMS = {"gradient": ("augmented", "reverse"), "derivative": ("forward",)}
+"""The shims for each kind of registration."""
 
 
 def has_shadow(ty: types.Type) -> bool:
@@ -54,12 +84,22 @@ class Shims:
 
     def start(self, part: str, returned: ir.Type, *, tape: bool = False) -> tuple[Any, list, list]:
         """Begin a shim: its builder, the primal leaves and the shadow leaves."""
-        paired = [ty for ty in self.types for _ in range(2)]
-        function_type = ir.FunctionType(returned, paired + [POINTER] * tape)
-        function = ir.Function(self.module, function_type, self.name(part))
+        function = self.declare_shim(part, returned, tape=tape)
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         count = 2 * len(self.types)
         return builder, list(function.args[:count:2]), list(function.args[1:count:2])
+
+    def declare_shim(self, part: str, returned: ir.Type, *, tape: bool = False) -> Any:
+        """A function of all leaves and their shadows, and of what the forward pass kept."""
+        paired = [ty for ty in self.types for _ in range(2)]
+        function_type = ir.FunctionType(returned, paired + [POINTER] * tape)
+        return ir.Function(self.module, function_type, self.name(part))
+
+    def declare_all(self) -> None:
+        """All shims, defined elsewhere."""
+        self.declare_shim("augmented", POINTER)
+        self.declare_shim("reverse", VOID, tape=True)
+        self.declare_shim("forward", VOID)
 
     def state_types(self, builder: Any, primal: list[Any], shadow: list[Any]) -> None:
         """For a shim that Enzyme will differentiate: see `state_memory_types`."""
@@ -227,14 +267,15 @@ class Shims:
         known = self.module.globals.get(name)
         return builder.load(known or ir.GlobalVariable(self.module, I32, name))
 
-    def register(self, *, forward: bool = True) -> None:
-        """Tell Enzyme which functions belong to the opaque one."""
-        symbol = self.call.symbol
+    def register_gradient(self) -> None:
+        """Tell Enzyme which functions are reverse mode of the opaque one."""
         parts = [self.module.globals[self.name(part)] for part in ("augmented", "reverse")]
-        self.register_one("gradient", symbol, [self.registered, *parts])
-        if forward:
-            parts = [self.module.globals[self.name("forward")]]
-            self.register_one("derivative", symbol, [self.registered, *parts])
+        self.register_one("gradient", self.call.symbol, [self.registered, *parts])
+
+    def register_derivative(self) -> None:
+        """Tell Enzyme which function is forward mode of the opaque one."""
+        forward = self.module.globals[self.name("forward")]
+        self.register_one("derivative", self.call.symbol, [self.registered, forward])
 
     def register_one(self, kind: str, symbol: str, functions: list[Any]) -> None:
         """Tell Enzyme which functions are the "gradient" or the "derivative" of the first."""

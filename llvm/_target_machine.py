@@ -17,11 +17,13 @@ llvm.initialize_native_asmprinter()
 
 def target_machine() -> llvm.TargetMachine:
     """The processor that this process runs on, with all that it has."""
-    return llvm.Target.from_default_triple().create_target_machine(
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=llvm.get_host_cpu_features().flatten(),
         opt=3,
-        reloc="pic",
+        # On x86 LLVM's loader gives a second object file with a table of addresses wrong ones.
+        reloc="static" if target.name.startswith("x86") else "pic",
         codemodel="jitdefault",
         jit=True,
     )
@@ -44,6 +46,16 @@ def run_passes(
     options.loop_unrolling = vectorise
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
+
+
+def remove_unused(module: llvm.ModuleRef) -> None:
+    """Remove what nothing visible from outside leads to, so that no pass looks at it."""
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.add_strip_dead_prototype_pass()
+    passes.run(
+        module, llvm.create_pass_builder(target_machine(), llvm.create_pipeline_tuning_options())
+    )
 
 
 def run_pipeline(

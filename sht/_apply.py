@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,9 +108,7 @@ def apply_run(
 def place_of(call: str, *arrays: Any) -> tuple[Any, int | None, AbstractContextManager[Any]]:
     """Where some arrays are: their library, the device or None, and a block for work there."""
     device = device_of(call, arrays)
-    if device is None:
-        return np, None, nullcontext()
-    return cupy(), device, on_device(device)
+    return np if device is None else cupy(), device, on_device(device)
 
 
 def forwards(kernel: Any, output: Any, given: Any, *rest: Any) -> None:

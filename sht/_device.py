@@ -16,20 +16,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from enzyme_rules._cupy import cupy, on_device, uploaded
-from enzyme_rules.cufft import (
-    RingBatches,
-    batch_rings,
-    brfft_rings_into,
-    rfft_rings_into,
-    sizes,
-)
+from enzyme_rules.cufft import brfft_rings_into, rfft_rings_into, sizes
 
 from ._apply import apply_run
 from ._device_fourier import points_of_values, spectra_of_sums, sums_of_spectra, values_of_points
@@ -43,10 +36,9 @@ from ._device_legendre import (
     synthesis_of_tile,
 )
 from ._device_pack import pack_of, unpack_of
+from ._device_tables import make_device_tables
 from ._legendre import PHASES, WIDTH
-from ._legendre_tables import BLOCK, LegendreTables
-from ._ring_tables import RingTables
-from ._ring_transform import legendre_tables
+from ._legendre_tables import BLOCK
 from ._simd import LANES, RINGS
 
 _BYTES = 1 << 30
@@ -54,48 +46,6 @@ _BYTES = 1 << 30
 
 _FUNCTION_BYTES = 1 << 28
 """Of functions that blocks begin with, at a time: all of them up to about T700."""
-
-
-class DeviceTables(NamedTuple):
-    """What the kernels see of a transform; the same types for scalars and spin.
-
-    Attributes
-    ----------
-    legendre : LegendreTables
-        Of multiples of STEPS.
-    rings : RingTables
-    batches : RingBatches
-    groups : (nsteps,) int64
-        The group of orders of each step.
-    orders : (ncoef,) int64
-        The order of each coefficient.
-    places : (nlat,) int64
-        Twice the pair of each ring, and 1 if it is the second of that pair.
-    """
-
-    legendre: LegendreTables
-    rings: RingTables
-    batches: RingBatches
-    groups: np.ndarray
-    orders: np.ndarray
-    places: np.ndarray
-
-
-def make_device_tables(t: Any) -> DeviceTables:
-    """The tables of a transform for kernels, on the host."""
-    pairs = t.rings.pairs.ravel()
-    places = np.empty(t.grid.nlat, np.int64)
-    places[pairs[pairs >= 0]] = np.flatnonzero(pairs >= 0)
-    legendre = legendre_tables(t.grid, t.rings, t.truncation, t.legendre.spin, STEPS)
-    starts = legendre.starts
-    return DeviceTables(
-        LegendreTables(*legendre),
-        t.rings,
-        batch_rings(t.grid.nlon),
-        np.repeat(np.arange(len(starts) - 1), np.diff(starts)),
-        np.asarray(t.orders, np.int64),
-        places,
-    )
 
 
 def device_maps(t: Any, device: int | None) -> DeviceMaps:
@@ -128,14 +78,15 @@ class DeviceMaps:
     def __init__(self, t: Any, device: int | None) -> None:
         host = make_device_tables(t)
         self._library = np if device is None else cupy()
-        with nullcontext() if device is None else on_device(device):
+        with on_device(device):
             self._tables = host if device is None else uploaded(host)
-        self._host = host
-        self._real, self._complex = t.dtype, t.coefficients.dtype
+        self._batches = host.fourier.batches
+        self._one_batch = bool(np.all(self._batches.n == self._batches.n[0]))
+        self._spectra_size = sizes(self._batches)[1]
+        self._complex = t.coefficients.dtype
         self._passes, self._ngroups, self._ntiles = host.legendre.first.shape
-        self._nsteps = len(host.groups)
-        self._spectra_size = sizes(host.batches)[1]
-        self._one_batch = bool(np.all(host.batches.n == host.batches.n[0]))
+        self._nsteps = len(host.packing.groups)
+        self._blocks = int(np.max(np.diff(host.legendre.starts))) // STEPS
 
     def run(self, name: str, results: Any, batch: Any) -> None:
         """Apply a map to each field of a batch: C-contiguous arrays, one leading axis each."""
@@ -170,7 +121,7 @@ class DeviceMaps:
         """Synthesis, or the transposed analysis."""
         library, t = self._library, self._tables
         coef = library.empty(self._coef_size(fields))
-        _kernel(pack_of)[self._nsteps * LANES * fields](coef, a, t, fields)
+        _kernel(pack_of)[self._nsteps * LANES * fields](coef, a, t.packing, fields)
         threads = self._threads_by_tiles(fields)
         if transposed:
             sums = library.zeros(self._sums_size(fields))
@@ -178,30 +129,30 @@ class DeviceMaps:
         else:
             sums = library.empty(self._sums_size(fields))
             _kernel(synthesis_of_tile)[threads](sums, coef, t.legendre, fields)
-        rows, nlat = fields * self._passes, len(t.places)
+        rows, nlat, longest = fields * self._passes, len(self._batches.n), t.fourier.longest
         spectra = library.empty(rows * self._spectra_size, self._complex)
-        count = (t.rings.longest // 2 + 1) * nlat * rows
-        _kernel(spectra_of_sums)[count](spectra, sums, t, fields, int(transposed))
+        count = (longest // 2 + 1) * nlat * rows
+        _kernel(spectra_of_sums)[count](spectra, sums, t.fourier, fields, int(transposed))
         if self._one_batch:
-            brfft_rings_into(points, spectra, self._host.batches, rows)
+            brfft_rings_into(points, spectra, self._batches, rows)
             return
         values = library.empty_like(points)
-        brfft_rings_into(values, spectra, self._host.batches, rows)
-        _kernel(points_of_values)[t.rings.longest * nlat * rows](points, values, t, rows)
+        brfft_rings_into(values, spectra, self._batches, rows)
+        _kernel(points_of_values)[longest * nlat * rows](points, values, t.fourier, rows)
 
     def _to_coefficients(self, a: Any, points: Any, fields: int, transposed: bool) -> None:
         """Analysis, or the transposed synthesis."""
         library, t = self._library, self._tables
-        rows, nlat = fields * self._passes, len(t.places)
+        rows, nlat, longest = fields * self._passes, len(self._batches.n), t.fourier.longest
         values = points
         if not self._one_batch:
             values = library.empty_like(points)
-            _kernel(values_of_points)[t.rings.longest * nlat * rows](values, points, t, rows)
+            _kernel(values_of_points)[longest * nlat * rows](values, points, t.fourier, rows)
         spectra = library.empty(rows * self._spectra_size, self._complex)
-        rfft_rings_into(spectra, values, self._host.batches, rows)
+        rfft_rings_into(spectra, values, self._batches, rows)
         sums = library.empty(self._sums_size(fields))
         count = self._sums_size(fields) // 4
-        _kernel(sums_of_spectra)[count](sums, spectra, t, fields, int(transposed))
+        _kernel(sums_of_spectra)[count](sums, spectra, t.fourier, fields, int(transposed))
         # Each block is overwritten, or added to where it is the transpose that does it.
         coef = (library.zeros if transposed else library.empty)(self._coef_size(fields))
         for window, functions in self._windows():
@@ -211,15 +162,14 @@ class DeviceMaps:
                 self._transpose(synthesis_of_block, threads, sums, coef, *rest)
             else:
                 _kernel(analysis_of_block)[threads](coef, sums, *rest)
-        _kernel(unpack_of)[len(t.orders) * fields](a, coef, t, fields)
+        _kernel(unpack_of)[t.packing.ncoef * fields](a, coef, t.packing, fields)
 
     def _windows(self) -> Iterator[tuple[Window, Any]]:
         """Windows of blocks, with the functions that these begin with."""
-        blocks = int(np.max(np.diff(self._host.legendre.starts))) // STEPS
         size = self._passes * self._ngroups * self._ntiles * 2 * BLOCK
-        count = max(1, min(_FUNCTION_BYTES // (8 * size) - 1, blocks))
+        count = max(1, min(_FUNCTION_BYTES // (8 * size) - 1, self._blocks))
         functions = self._library.empty((count + 1) * size)
-        for begin in range(0, blocks, count):
+        for begin in range(0, self._blocks, count):
             window = Window(begin, count)
             threads = self._threads_by_tiles(1)
             _kernel(functions_of)[threads](functions, self._tables.legendre, window)

@@ -28,19 +28,19 @@ def spectra_of_sums(i, spectra, sums, t, fields, transposed):
     ----------
     spectra : (fields * components * Σ (n // 2 + 1),) complex
     sums : (ntiles * ngroups * passes * fields * PHASES,) float64
-    t : DeviceTables
+    t : FourierTables
     fields : int
     transposed : int
         0 or 1.
     """
-    width, nlat, components = t.rings.longest // 2 + 1, len(t.places), len(t.legendre.first)
+    width, nlat, components = t.longest // 2 + 1, len(t.places), t.passes
     k, rest = i % width, i // width
     ring, row = rest % nlat, rest // nlat
     n = t.batches.n[ring]
     if 2 * k > n:
         return
     field, part = row // components, row % components
-    kept, alone = t.rings.orders[ring], k == 0 or 2 * k == n
+    kept, alone = t.orders[ring], k == 0 or 2 * k == n
     re, im = 0.0, 0.0
     for m in range(k, kept + 1, n):
         value = _order_of_sums(sums, ring, part, field, m, t, fields)
@@ -55,7 +55,7 @@ def spectra_of_sums(i, spectra, sums, t, fields, transposed):
             value = _order_of_sums(sums, ring, part, field, m, t, fields)
             re += value.real
             im -= value.imag
-    factor = 0.5 * t.rings.areas[ring] if transposed else 1.0
+    factor = 0.5 * t.areas[ring] if transposed else 1.0
     at = spectrum_of(t.batches, ring, row, fields * components) + k
     put(spectra, at, complex(factor * re, factor * im))
 
@@ -63,12 +63,12 @@ def spectra_of_sums(i, spectra, sums, t, fields, transposed):
 @njit(error_model="numpy")
 def _order_of_sums(sums, ring, part, field, m, t, fields):
     """One order of one component on one ring, turned by the ring's first longitude."""
-    passes, ngroups, _ = t.legendre.first.shape
+    passes, ngroups = t.passes, t.ngroups
     pair, south = t.places[ring] // 2, t.places[ring] % 2
     at = (pair // RINGS * ngroups + m // LANES) * passes * fields + field
     at = at * PHASES + pair % RINGS * LANES + m % LANES
     if passes == 1:
-        x = -t.legendre.x[pair] if south else t.legendre.x[pair]
+        x = -t.x[pair] if south else t.x[pair]
         re = get(sums, at) + x * get(sums, at + 2 * BLOCK)
         im = get(sums, at + BLOCK) + x * get(sums, at + 3 * BLOCK)
     else:
@@ -87,10 +87,10 @@ def _order_of_sums(sums, ring, part, field, m, t, fields):
 @njit(error_model="numpy")
 def _turned(value, ring, m, t, sign):
     """Times exp(± i m φ0)."""
-    row = t.rings.rotation[ring]
+    row = t.rotation[ring]
     if row < 0:
         return value
-    phase = t.rings.phases[row, m]
+    phase = t.phases[row, m]
     return value * complex(phase.real, sign * phase.imag)
 
 
@@ -102,17 +102,17 @@ def sums_of_spectra(i, sums, spectra, t, fields, transposed):
     transpose of a synthesis needs it: without the area, c_m = 2 for m > 0. Arguments as for
     `spectra_of_sums`.
     """
-    passes, ngroups, _ = t.legendre.first.shape
+    passes, ngroups = t.passes, t.ngroups
     lane, rest = i % LANES, i // LANES
     r, place = rest % RINGS, rest // RINGS
     field, rest = place % fields, place // fields
     mirror, rest = rest % passes, rest // passes
     m, pair = rest % ngroups * LANES + lane, rest // ngroups * RINGS + r
-    one, other = t.rings.pairs[pair, mirror], t.rings.pairs[pair, 1 - mirror]
+    one, other = t.pairs[pair, mirror], t.pairs[pair, 1 - mirror]
     first = _order_of_ring(spectra, one, 0, field, m, t, fields, transposed)
     second = _order_of_ring(spectra, other, 0, field, m, t, fields, transposed)
     if passes == 1:
-        x = t.legendre.x[pair]
+        x = t.x[pair]
         values = (
             first.real + second.real,
             first.imag + second.imag,
@@ -139,16 +139,16 @@ def sums_of_spectra(i, sums, spectra, t, fields, transposed):
 @njit(error_model="numpy")
 def _order_of_ring(spectra, ring, part, field, m, t, fields, transposed):
     """One order of one component on one ring, turned back; 0 where there is none."""
-    if ring < 0 or m > t.rings.orders[ring]:
+    if ring < 0 or m > t.orders[ring]:
         return 0.0j
-    components, n = len(t.legendre.first), t.batches.n[ring]
+    components, n = t.passes, t.batches.n[ring]
     begin = spectrum_of(t.batches, ring, field * components + part, fields * components)
     k = m % n
     beyond = 2 * k > n
     k = n - k if beyond else k
     value = get(spectra, begin + k)
     imag = 0.0 if k == 0 or 2 * k == n else (-value.imag if beyond else value.imag)
-    factor = (2.0 if m > 0 else 1.0) if transposed else t.rings.areas[ring]
+    factor = (2.0 if m > 0 else 1.0) if transposed else t.areas[ring]
     return factor * _turned(complex(value.real, imag), ring, m, t, -1.0)
 
 
@@ -162,7 +162,7 @@ def points_of_values(i, points, values, t, rows):
         Ring after ring.
     values : (rows * npoints,) float
         In batches.
-    t : DeviceTables
+    t : FourierTables
     rows : int
         Components of all fields.
     """
@@ -182,9 +182,9 @@ def values_of_points(i, values, points, t, rows):
 @njit(error_model="numpy")
 def _point(i, t, rows):
     """Where point i, counted as if all rings were as long as the longest, is in both; or -1."""
-    j, rest = i % t.rings.longest, i // t.rings.longest
+    j, rest = i % t.longest, i // t.longest
     ring, row = rest % len(t.places), rest // len(t.places)
     if j >= t.batches.n[ring]:
         return -1, -1
-    at = row * t.rings.npoints + t.rings.offsets[ring] + j
+    at = row * t.npoints + t.offsets[ring] + j
     return at, values_of(t.batches, ring, row, rows) + j

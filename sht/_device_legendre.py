@@ -115,8 +115,7 @@ def synthesis_of_tile(i, sums, coef, t, fields):
         [tile][group][pass][field][which of four][ring][lane].
     coef : (nsteps * fields * WIDTH,) float64
         [group][field][step][which of four][lane].
-    t : LegendreTables
-        Of multiples of STEPS.
+    t : FunctionTables
     fields : int
     """
     own, which = _tile_of(i, t, fields)

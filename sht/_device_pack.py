@@ -21,21 +21,20 @@ def pack_of(i, coef, a, t, fields):
     ----------
     coef : (nsteps * fields * WIDTH,) float64
     a : (fields * components * ncoef,) complex
-    t : DeviceTables
+    t : PackingTables
     fields : int
     """
-    tables = t.legendre
     nsteps = len(t.groups)
     lane, rest = i % LANES, i // LANES
     step, field = rest % nsteps, rest // nsteps
     g = t.groups[step]
-    start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
+    start, steps = t.starts[g], t.starts[g + 1] - t.starts[g]
     m, k = g * LANES + lane, step - start
-    begin, count = tables.begins[m], tables.counts[m]
-    if tables.spin == 0:
-        values = _scalar_step(a, field * tables.ncoef + begin, count, step, k, lane, tables)
+    begin, count = t.begins[m], t.counts[m]
+    if t.spin == 0:
+        values = _scalar_step(a, field * t.ncoef + begin, count, step, k, lane, t)
     else:
-        values = _spin_step(a, 2 * field * tables.ncoef + begin, count, step, k, m, tables)
+        values = _spin_step(a, 2 * field * t.ncoef + begin, count, step, k, m, t)
     at = (start * fields + field * steps + k) * WIDTH + lane
     put(coef, at, values[0])
     put(coef, at + LANES, values[1])
@@ -44,33 +43,33 @@ def pack_of(i, coef, a, t, fields):
 
 
 @njit(error_model="numpy")
-def _scalar_step(a, n, count, step, k, lane, tables):
+def _scalar_step(a, n, count, step, k, lane, t):
     c = step * 3 * LANES + lane
     even, odd = 0.0j, 0.0j
     if 2 * k < count:
-        even += get(tables.factors, c) * get(a, n + 2 * k)
+        even += get(t.factors, c) * get(a, n + 2 * k)
     if 2 * k + 2 < count:
-        even += get(tables.factors, c + LANES) * get(a, n + 2 * k + 2)
+        even += get(t.factors, c + LANES) * get(a, n + 2 * k + 2)
     if 2 * k + 1 < count:
-        odd += get(tables.factors, c + 2 * LANES) * get(a, n + 2 * k + 1)
+        odd += get(t.factors, c + 2 * LANES) * get(a, n + 2 * k + 1)
     return even.real, even.imag, odd.real, odd.imag
 
 
 @njit(error_model="numpy")
-def _spin_step(a, n, count, step, k, m, tables):
+def _spin_step(a, n, count, step, k, m, t):
     if k >= count:
         return 0.0, 0.0, 0.0, 0.0
-    sign, real = spin_sign(tables, m, k), get(tables.factors, step * LANES + m % LANES)
+    sign, real = spin_sign(t, m, k), get(t.factors, step * LANES + m % LANES)
     imag = real if m > 0 else 0.0
-    e, b = get(a, n + k), get(a, tables.ncoef + n + k)
+    e, b = get(a, n + k), get(a, t.ncoef + n + k)
     e_re, e_im, b_re, b_im = real * e.real, imag * e.imag, real * b.real, imag * b.imag
     return b_im - e_re, -e_im - b_re, sign * (e_re + b_im), sign * (e_im - b_re)
 
 
 @njit(error_model="numpy")
-def spin_sign(tables, m, k):
+def spin_sign(t, m, k):
     """-(-1)^(s+l+m) at degree l = max(m, s) + k."""
-    return 1.0 if (max(m, tables.spin) + m + tables.spin + k) % 2 else -1.0
+    return 1.0 if (max(m, t.spin) + m + t.spin + k) % 2 else -1.0
 
 
 @njit(error_model="numpy")
@@ -79,24 +78,23 @@ def unpack_of(i, a, coef, t, fields):
 
     Arguments as for `pack_of`.
     """
-    tables = t.legendre
-    n, field = i % tables.ncoef, i // tables.ncoef
+    n, field = i % t.ncoef, i // t.ncoef
     m = t.orders[n]
-    degree = n - tables.begins[m]
+    degree = n - t.begins[m]
     g, lane = m // LANES, m % LANES
-    start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
+    start, steps = t.starts[g], t.starts[g + 1] - t.starts[g]
     base = (start * fields + field * steps) * WIDTH + lane
-    if tables.spin == 0:
+    if t.spin == 0:
         k = degree // 2
         c, at = (start + k) * 3 * LANES + lane, base + k * WIDTH
         if degree % 2:
-            factor, at = get(tables.factors, c + 2 * LANES), at + 2 * LANES
+            factor, at = get(t.factors, c + 2 * LANES), at + 2 * LANES
             re, im = factor * get(coef, at), factor * get(coef, at + LANES)
         else:
-            factor = get(tables.factors, c)
+            factor = get(t.factors, c)
             re, im = factor * get(coef, at), factor * get(coef, at + LANES)
             if k > 0:
-                factor, at = get(tables.factors, c - 2 * LANES), at - WIDTH
+                factor, at = get(t.factors, c - 2 * LANES), at - WIDTH
                 re += factor * get(coef, at)
                 im += factor * get(coef, at + LANES)
         put(a, i, complex(re, im))
@@ -104,8 +102,8 @@ def unpack_of(i, a, coef, t, fields):
     e, b = 0.0j, 0.0j
     if degree >= 0:  # those below the spin are 0
         sign, real = (
-            spin_sign(tables, m, degree),
-            get(tables.factors, (start + degree) * LANES + lane),
+            spin_sign(t, m, degree),
+            get(t.factors, (start + degree) * LANES + lane),
         )
         imag = real if m > 0 else 0.0
         at = base + degree * WIDTH
@@ -113,6 +111,6 @@ def unpack_of(i, a, coef, t, fields):
         minus_re, minus_im = sign * get(coef, at + 2 * LANES), sign * get(coef, at + 3 * LANES)
         e = complex(real * (minus_re - plus_re), imag * (minus_im - plus_im))
         b = complex(real * (-plus_im - minus_im), imag * (plus_re + minus_re))
-    at = 2 * field * tables.ncoef + n
+    at = 2 * field * t.ncoef + n
     put(a, at, e)
-    put(a, at + tables.ncoef, b)
+    put(a, at + t.ncoef, b)

@@ -169,5 +169,5 @@ def coefficients_of_points_into(a, points, t, scratch):
     unpack_coefficients_into(a, coef, t, fields)
 
 
-register(LinearRule(points_of_coefficients_into, scratch=(3,)))
-register(LinearRule(coefficients_of_points_into, scratch=(3,)))
+register(LinearRule(points_of_coefficients_into, scratch=(3,), separate=True))
+register(LinearRule(coefficients_of_points_into, scratch=(3,), separate=True))

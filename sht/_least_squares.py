@@ -201,4 +201,11 @@ def _make_fit(apply: Any, transpose: Any, size: Any, size_of_image: Any) -> Any:
 _fit_coefficients = _make_fit(_to_field, _to_coefficients, _size_of_coefficients, _size_of_field)
 _fit_field = _make_fit(_to_coefficients, _to_field, _size_of_field, _size_of_coefficients)
 
-register(LinearRule(least_squares_analysis_into, adjoint=_adjoint_least_squares, scratch=(3,)))
+register(
+    LinearRule(
+        least_squares_analysis_into,
+        adjoint=_adjoint_least_squares,
+        scratch=(3,),
+        separate=True,
+    )
+)

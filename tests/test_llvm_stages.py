@@ -17,7 +17,7 @@ from llvm._arena import with_arena
 from llvm._compile import ObjectCode, assemble, load
 from llvm._differentiate import differentiate
 from llvm._inspect import STAGES
-from llvm._lower import lower
+from llvm._lower import linked_texts, lower
 from llvm._optimise import optimise
 from llvm._prepare import prepare
 from llvm._request import Mode, Request
@@ -237,13 +237,13 @@ def test_mixes_pointers(body):
 
 def test_arena_only_where_something_is_allocated():
     text = "define i64 @entry(ptr %slots) {\n  ret i64 0\n}\n"
-    assert with_arena(text) == text
+    assert with_arena([text]) == [text]
     more = "declare noalias ptr @malloc(i64)\n" + text.replace(
         "  ret", "  %p = call ptr @malloc(i64 8)\n  ret"
     )
-    arena = with_arena(more)
-    binding.parse_assembly(arena).verify()
-    assert re.search(r"%p = call ptr @arena_allocate\(i64 8\)", arena)
+    arena = linked_texts(with_arena([more]))
+    arena.verify()
+    assert re.search(r"%p = call ptr @arena_allocate\(i64 8\)", str(arena))
 
 
 ALLOCATES = """
@@ -282,7 +282,7 @@ define i64 @entry(ptr %slots) {
 
 
 def test_blocks_are_aligned_and_keep_their_content():
-    module = binding.parse_assembly(with_arena(ALLOCATES))
+    module = linked_texts(with_arena([ALLOCATES]))
     machine = target_machine()
     run_passes(module, machine, speed_level=3, vectorise=True)
     loaded = load(ObjectCode(machine.emit_object(module), ()), function="test")

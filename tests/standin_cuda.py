@@ -1,0 +1,173 @@
+"""A stand-in for CuPy and a GPU: arrays in the host's memory, kernels run thread by thread.
+
+What it runs is the very IR that becomes PTX, with the entry of a launch, the words it reads, the
+scratch of its threads; the registers of a thread are variables, and libdevice is the C library.
+What it cannot show is what a driver says, how fast anything is, and what threads do at once.
+"""
+
+import ctypes
+import random
+import re
+import sys
+import types
+
+import llvmlite.binding as ll
+import numpy as np
+
+from llvm import _ptx
+from llvm._enzyme import find_enzyme
+from llvm._target_machine import target_machine
+
+
+class CUDADriverError(RuntimeError):
+    pass
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+class ndarray:
+    """A device's array, which NumPy cannot take for one of its own."""
+
+    def __init__(self, array, device=0):
+        self._array = array
+        self._device = device
+        self.data = types.SimpleNamespace(ptr=array.__array_interface__["data"][0])
+        self.shape, self.strides = array.shape, array.strides
+        self.dtype, self.size = array.dtype, array.size
+
+    def __dlpack_device__(self):
+        return 2, self._device
+
+    def __getitem__(self, key):
+        return ndarray(self._array[key], self._device)
+
+    def get(self):
+        return self._array.copy()
+
+    def copy(self):
+        return ndarray(self._array.copy(), self._device)
+
+    def sum(self, axis):
+        return ndarray(self._array.sum(axis=axis), self._device)
+
+
+class Device:
+    compute_capability = "72"  # no test compiles real PTX for it
+
+    def __init__(self, device):
+        self.device = device
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+class Module:
+    """IR instead of PTX, compiled for the host."""
+
+    kernels: dict[int, "Module"] = {}  # noqa: RUF012
+
+    def load(self, code):
+        text = _for_host(code.rstrip(b"\0").decode())
+        self._engine = ll.create_mcjit_compiler(ll.parse_assembly(text), target_machine())
+        self._engine.finalize_object()
+        address = self._engine.get_function_address("kernel")
+        self.run = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5, ctypes.c_int64)(address)
+        self.registers = {
+            name: ctypes.c_int32.from_address(self._engine.get_global_value_address(name))
+            for name in ("tid", "ctaid", "ntid", "nctaid")
+        }
+
+    def get_function(self, name):
+        assert name == "kernel"
+        Module.kernels[id(self)] = self
+        return types.SimpleNamespace(ptr=id(self))
+
+    def get_global_var(self, name):
+        return self._engine.get_global_value_address(name)
+
+
+def launch(function, *rest):
+    blocks, threads = rest[0], rest[3]
+    assert rest[1:3] == rest[4:6] == (1, 1)
+    stream, parameters, extra = rest[7:]
+    assert stream == 7
+    assert extra == 0
+    places = (ctypes.c_void_p * 6).from_address(parameters)
+    numbers = [ctypes.c_uint64.from_address(place).value for place in places[1:]]
+    module = Module.kernels[function]
+    every = [(block, thread) for block in range(blocks) for thread in range(threads)]
+    random.Random(0).shuffle(every)
+    for block, thread in every:
+        module.registers["ctaid"].value, module.registers["tid"].value = block, thread
+        module.registers["nctaid"].value, module.registers["ntid"].value = blocks, threads
+        module.run(places[0], *numbers)
+
+
+def _for_host(text):
+    text = text.replace("ptx_kernel ", "").replace('syncscope("device") ', "")
+    text = re.sub(r"byval\(\[\d+ x i64\]\) align 8 ", "", text)
+    text = re.sub(r"^declare [^\n]*@llvm\.nvvm\.read[^\n]*\n", "", text, flags=re.M)
+    text = re.sub(r"@llvm\.nvvm\.read\.ptx\.sreg\.(\w+)\.x\(", r"@read_\1(", text)
+    text = re.sub(r"@__nv_(\w+)\(", r"@\1(", text)
+    # A thread cannot end in the middle: it goes on with memory from somewhere else.
+    text, count = re.subn(
+        r'call void asm sideeffect "exit;", ""\(\)\n\s*unreachable',
+        "%elsewhere = call ptr @malloc(i64 %size)\n  ret ptr %elsewhere",
+        text,
+    )
+    assert count == 1
+    for name in ("tid", "ctaid", "ntid", "nctaid"):
+        text += f"\n@{name} = global i32 0\ndefine i32 @read_{name}() {{\n"
+        text += f"  %value = load i32, ptr @{name}\n  ret i32 %value\n}}\n"
+    return text + "\ndeclare ptr @malloc(i64)\n"
+
+
+def _memcpy(target, source, size, kind):
+    ctypes.memmove(target, source, size)
+
+
+def standin(devices=1):
+    """What ``import cupy`` finds, with some number of devices."""
+
+    def count():
+        if devices is None:
+            raise CUDARuntimeError("cudaErrorInsufficientDriver")
+        return devices
+
+    cupy = types.ModuleType("cupy")
+    vars(cupy).update(
+        ndarray=ndarray,
+        from_dlpack=lambda other: ndarray(other._array, other._device),
+        zeros_like=lambda array: ndarray(np.zeros_like(array._array)),
+        ascontiguousarray=lambda array: ndarray(np.ascontiguousarray(array._array)),
+        zeros=lambda shape, dtype: ndarray(np.zeros(shape, dtype)),
+        empty=lambda shape, dtype: ndarray(np.empty(shape, dtype)),
+        cuda=types.SimpleNamespace(
+            Device=Device,
+            get_current_stream=lambda: types.SimpleNamespace(ptr=7),
+            function=types.SimpleNamespace(Module=Module),
+            driver=types.SimpleNamespace(launchKernel=launch, CUDADriverError=CUDADriverError),
+            runtime=types.SimpleNamespace(
+                getDeviceCount=count,
+                runtimeGetVersion=lambda: 13000,
+                CUDARuntimeError=CUDARuntimeError,
+                memcpy=_memcpy,
+            ),
+        ),
+    )
+    return cupy
+
+
+def install(monkeypatch, folder, devices=1):
+    """Let there be a GPU, and a cache of its own for what is compiled for it."""
+    enzyme = find_enzyme()
+    name = "ENZYME_PLUGIN" if enzyme.kind == "plugin" else "ENZYME_DRIVER"
+    monkeypatch.setenv(name, str(enzyme.path))
+    monkeypatch.setenv("ENZYME_SHT_CACHE", str(folder / "cache"))
+    monkeypatch.setitem(sys.modules, "cupy", standin(devices))
+    monkeypatch.setattr(_ptx, "emit_ptx", lambda made, architecture: _ptx.device_ir(made))

@@ -1,0 +1,123 @@
+"""On a real GPU: `make test-gpu`. Not part of `make test`, and an error where there is none."""
+
+import numpy as np
+import pytest
+
+import sht
+from enzyme_rules._cupy import cupy
+from llvm import Const, Duplicated, Forward, Reverse, autodiff, grad, kernel, value_and_grad
+from tests import kernel_cases
+from tests.kernel_cases import N, mapped
+from tests.test_llvm_kernels import named, random_like, same_strides
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def device():
+    return cupy()
+
+
+def on_gpu(library, array):
+    """With the strides of the array."""
+    made = library.asarray(same_strides(array))
+    if array.strides == made.strides:
+        return made
+    wide = library.zeros((2 * array.shape[0], *array.shape[1:]), array.dtype)[::2]
+    wide[...] = made
+    return wide
+
+
+@named
+@pytest.mark.parametrize("mode", [Reverse, Forward], ids=lambda mode: mode.value)
+def test_launch(device, case, atomics, mode):
+    if mode is Forward and any(isinstance(value, float) for value in case.arguments):
+        case = kernel_cases.Case(case.body, case.arguments, (True, False, False), eps=case.eps)
+    run = kernel(case.body, atomics=atomics)[N]
+    host = case.activities(same_strides, random_like(5))
+    make = random_like(5)
+    there = case.activities(
+        lambda array: on_gpu(device, array), lambda array: on_gpu(device, make(array))
+    )
+    expected, returned = autodiff(mode, run, *host), autodiff(mode, run, *there)
+    for a, b in zip(host, there, strict=True):
+        for name in ("value", "shadow"):
+            found, other = [], []
+            mapped(found.append, getattr(a, name, None))
+            _append_arrays(device, other, getattr(b, name, None))
+            for x, y in zip(found, other, strict=True):
+                np.testing.assert_allclose(y, x, rtol=50 * case.eps, atol=50 * case.eps)
+    np.testing.assert_allclose(
+        np.array(returned, float), np.array(expected, float), rtol=N * case.eps
+    )
+
+
+def _append_arrays(library, found, value):
+    if isinstance(value, tuple):
+        for item in value:
+            _append_arrays(library, found, item)
+    elif isinstance(value, library.ndarray):
+        found.append(library.asnumpy(value))
+
+
+def test_additions_by_all_threads(device):
+    """Every thread adds to one item: none is lost."""
+    n = 1_000_000
+    x = device.ones(n)
+    dw = device.zeros(1)
+    autodiff(
+        Reverse,
+        kernel(kernel_cases.waves)[n],
+        Duplicated(device.zeros(n), device.ones(n)),
+        Const(x),
+        Duplicated(device.zeros(1), dw),
+    )
+    # d/dw sin(x w) exp(-x) at x = 1, w = 0
+    assert float(dw[0]) == pytest.approx(n * np.exp(-1.0), rel=1e-10)
+
+
+def test_current_stream_and_device(device):
+    field, data = device.random.random(N), device.random.random(N)
+    run = value_and_grad(kernel(kernel_cases.misfit)[N])
+    value, gradient = run(field, data, 0.5)
+    with device.cuda.Stream(non_blocking=True) as stream:
+        again, same = run(field, data, 0.5)
+        stream.synchronize()
+    assert value == again
+    assert bool((gradient == same).all())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("grid", ["F32", "O32", "H16"])
+@pytest.mark.parametrize("name", ["synthesis", "analysis", "adjoint_synthesis", "adjoint_analysis"])
+def test_transform(device, name, grid, dtype):
+    t = sht.Transform(31, sht.grids.named(grid), dtype=dtype)
+    generator = np.random.default_rng(1)
+    to_points = name in ("synthesis", "adjoint_analysis")
+    shape = t.coefficients.shape if to_points else t.fields.shape
+    given = generator.standard_normal((3, *shape))
+    if to_points:
+        given = given + 1j * generator.standard_normal((3, *shape))
+    given = given.astype(t.coefficients.dtype if to_points else t.fields.dtype)
+    expected = getattr(t, name)(given)
+    found = getattr(t, name)(device.asarray(given))
+    assert isinstance(found, device.ndarray)
+    error = np.abs(device.asnumpy(found) - expected).max() / np.abs(expected).max()
+    assert error < (1e-13 if dtype == "float64" else 1e-6)
+
+
+def test_loss_through_the_transform(device):
+    t = sht.Transform(31, sht.grids.named("F32"))
+    n = t.grid.npoints
+    generator = np.random.default_rng(1)
+    a = generator.standard_normal(t.ncoef) + 0j
+    data = generator.standard_normal(t.fields.shape)
+    loss = grad(kernel(kernel_cases.misfit)[n])
+
+    def gradient(a, data):
+        field = t.synthesis(a)
+        return t.adjoint_synthesis(loss(field.ravel(), data.ravel(), 1.0).reshape(field.shape))
+
+    expected = gradient(a, data)
+    found = device.asnumpy(gradient(device.asarray(a), device.asarray(data)))
+    np.testing.assert_allclose(found, expected, atol=1e-12 * np.abs(expected).max())
