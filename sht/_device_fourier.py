@@ -42,19 +42,21 @@ def spectra_of_sums(i, spectra, sums, t, fields, transposed):
     field, part = row // components, row % components
     kept, alone = t.orders[ring], k == 0 or 2 * k == n
     re, im = 0.0, 0.0
-    for m in range(k, kept + 1, n):
+    m = k
+    while m <= kept:  # not a range, which raises for a step of 0
         value = _order_of_sums(sums, ring, part, field, m, t, fields)
         # Orders m > 0 stand for -m as well, which look the same here.
         weight = 2.0 if (alone and m > 0) or (transposed and m == 0) else 1.0
         re += weight * value.real
         im += weight * value.imag
-    if alone:
-        im = 0.0
-    else:
-        for m in range(n - k, kept + 1, n):
-            value = _order_of_sums(sums, ring, part, field, m, t, fields)
-            re += value.real
-            im -= value.imag
+        m += n
+    m = n - k
+    while m <= kept and not alone:
+        value = _order_of_sums(sums, ring, part, field, m, t, fields)
+        re += value.real
+        im -= value.imag
+        m += n
+    im = 0.0 if alone else im
     factor = 0.5 * t.areas[ring] if transposed else 1.0
     at = spectrum_of(t.batches, ring, row, fields * components) + k
     put(spectra, at, complex(factor * re, factor * im))
