@@ -136,23 +136,40 @@ def real_fft(output: Any, given: Any, n: int) -> None:
     _real_fft_plan(forwards, double, n, given.shape[0]).fft(given, output, None)
 
 
+def cufft() -> Any:
+    """CuPy's cuFFT.
+
+    Raises
+    ------
+    DeviceError
+        The library is not there: CuPy comes without it.
+    """
+    try:
+        return cupy().cuda.cufft
+    except ImportError as error:
+        raise DeviceError(
+            f"FFTs on a GPU need cuFFT, which CuPy comes without. Got: {error}. Install it: "
+            f"`pip install enzyme-sht[cuda12]` or `[cuda13]`."
+        ) from error
+
+
 def _real_fft_plan(forwards: bool, double: bool, n: int, batch: int) -> Any:
     """A plan for this thread, device and stream: in a stream one transform follows the other.
 
     So its plans can share their work space. Plans of one thread are no other's, since a plan is
     bound to its stream each time it runs.
     """
-    cuda = cupy().cuda
+    cuda, library = cupy().cuda, cufft()
     place = cuda.runtime.getDevice(), cuda.get_current_stream().ptr
     kinds = ("CUFFT_D2Z", "CUFFT_Z2D") if double else ("CUFFT_R2C", "CUFFT_C2R")
-    kind = getattr(cuda.cufft, kinds[0 if forwards else 1])
+    kind = getattr(library, kinds[0 if forwards else 1])
     plans, work = _plans.places.setdefault(place, ({}, _SharedWork()))
     key = kind, n, batch
     if key not in plans:
         while len(plans) >= _MOST_PLANS:
             plans.pop(next(iter(plans)))
         with cuda.using_allocator(work):
-            plans[key] = cuda.cufft.Plan1d(n, kind, batch)
+            plans[key] = library.Plan1d(n, kind, batch)
     return plans[key]
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from enzyme_rules import _cupy
+from enzyme_rules._cupy import DeviceError
 from enzyme_rules.cufft import (
     batch_rings,
     brfft_rings_adjoint_into,
@@ -136,3 +138,17 @@ def test_other_arrays(dtype, spectra_dtype, missing):
     for call, y, x in ((rfft_rings_into, spectra, values), (brfft_rings_into, values, spectra)):
         with pytest.raises(ValueError, match=r"needs 1 x 10 real values and 1 x 7 complex ones"):
             call(y, x, rings, 1)
+
+
+class WithoutCufft:
+    """CuPy where its library of FFTs is not installed."""
+
+    @property
+    def cuda(self):
+        raise ImportError("Failure finding libcufft.so.11")
+
+
+def test_no_cufft(monkeypatch):
+    monkeypatch.setattr(_cupy, "cupy", WithoutCufft)
+    with pytest.raises(DeviceError, match=r"need cuFFT.*Failure finding.*enzyme-sht\[cuda12\]"):
+        _cupy.cufft()
