@@ -168,9 +168,6 @@ class RingTransform(ByIdentity, _Plan):
         largest = int(np.max(np.diff(self.legendre.starts))) * WIDTH * 8
         return min(8, max(1, _BLOCK_BYTES // (2 * largest)))
 
-    # Arrays of CuPy, or on a device by DLPack, are transformed there, and so are the results; the
-    # dtypes and shapes are the same. `out` is then on the same device.
-
     def synthesis(self, a: ArrayLike, out: NDArray | None = None) -> NDArray[np.float64]:
         """Values on the grid of the field that has these coefficients.
 
