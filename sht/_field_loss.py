@@ -40,7 +40,8 @@ def value_and_grad_through(t: Any, loss: Any) -> Callable[..., tuple[float, Any]
     ...     return 0.5 * (field[i] - data[i]) ** 2
     >>> t = sht.Transform(7, sht.grids.named("F4"))
     >>> data = np.ones(t.grid.npoints)
-    >>> value, gradient = sht.value_and_grad_through(t, misfit[data.size])(np.zeros(t.ncoef), data)
+    >>> run = sht.value_and_grad_through(t, misfit[data.size])
+    >>> value, gradient = run(np.zeros(t.ncoef, complex), data)
     >>> value
     64.0
     """

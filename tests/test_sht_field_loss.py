@@ -36,7 +36,7 @@ def test_as_the_compiled_whole():
 
 
 def test_data_are_constant_and_the_derivative_known():
-    """Of ½ ‖(S a - d) / σ‖⁴-like losses at a perfect fit the gradient is nothing; beside it, not."""
+    """At a perfect fit there is no gradient; beside it the one that theory says."""
     t = sht.Transform(5, sht.grids.named("F4"))
     a = np.zeros(t.ncoef, complex)
     a[0] = 1.0
