@@ -31,7 +31,7 @@ from ._optimise import Optimised, optimise
 from ._options import DEFAULT, Options
 from ._prepare import Prepared, prepare
 from ._rule_shims import Passes
-from ._separate import parts_for
+from ._separate import with_parts
 
 
 @dataclass(frozen=True)
@@ -293,20 +293,15 @@ def _make(function: Any, question: Question) -> Program:
     if kept is None or kept.facts.keys() != _FACTS:
         stages = run_stages(function, question)
         effects = stages.prepared.effects
-        code = assemble(stages.optimised)
-        elsewhere = parts_for(code.undefined)
-        parts = list(dict.fromkeys(elsewhere.values()))
-        undefined = {symbol for part in parts for symbol in part.code.undefined}
-        undefined |= set(code.undefined) - elsewhere.keys()
-        objects = [code.code, *(part.code.code for part in parts)]
+        code, parts_may_fail = with_parts(assemble(stages.optimised))
+        objects = (code.code, *code.parts)
         facts = {
             "varying": list(stages.differentiated.request.varying),
             "writes": list(effects.writes),
             "may_raise": effects.may_raise,
-            "rules_may_fail": f"@{COUNT_ERROR}(" in stages.optimised.ir
-            or any(part.may_fail for part in parts),
+            "rules_may_fail": parts_may_fail or f"@{COUNT_ERROR}(" in stages.optimised.ir,
             "returned_bits": getattr(stages.lowered.return_type, "bitwidth", 0),
-            "undefined": sorted(undefined),
+            "undefined": list(code.undefined),
             "sizes": list(map(len, objects)),
             "width": stages.differentiated.request.width,
         }
