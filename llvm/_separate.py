@@ -8,7 +8,7 @@ calls, and that becomes an object file of its own, kept on disk like a gradient.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,13 +47,17 @@ class Part:
 _parts: dict[tuple[Any, ...], Part] = {}
 
 
-def parts_for(undefined: Iterable[str]) -> dict[str, Part]:
-    """Of the functions that machine code expects, those of separate rules: the part of each."""
+def with_parts(code: ObjectCode) -> tuple[ObjectCode, bool]:
+    """Machine code with the parts of separate rules that it calls, and whether these can fail."""
     found = {}
-    for symbol in undefined:
+    for symbol in code.undefined:
         if named := _NAME.fullmatch(symbol):
             found[symbol] = _part(find_call(named[1]), _PARTS[named[2]])
-    return found
+    parts = list(dict.fromkeys(found.values()))
+    undefined = {symbol for part in parts for symbol in part.code.undefined}
+    undefined |= set(code.undefined) - found.keys()
+    whole = ObjectCode(code.code, tuple(sorted(undefined)), tuple(p.code.code for p in parts))
+    return whole, any(part.may_fail for part in parts)
 
 
 _NAME = re.compile(rf"({SYMBOL_PATTERN})(?:_({'|'.join(s for g in SHIMS.values() for s in g)}))?")
