@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 
 import llvmlite.binding as llvm
 
-from ._diagnostics import has_crashed, translate
-from ._enzyme import find_enzyme
+from ._block_order import needs_order, with_later_loops_first
+from ._diagnostics import has_crashed, refused, translate
+from ._enzyme import Enzyme, find_enzyme
 from ._errors import AutodiffError, ToolchainError
 from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
 from ._prepare import Prepared
 from ._rounding import marked
 from ._rule_calls import PREFIX, always_shadowed, integers_marked, revealed
 from ._target_machine import run_pipeline, target_machine
+from ._undefined import undefined_use
 
 ENTRY = "entry"
 ERRORS = "rule_errors"
@@ -134,22 +136,29 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
         _refuse_recursion(prepared)
     rest = _derivative(prepared, request) + _entry(prepared, request)
     enzyme = find_enzyme()
-    failures: list[ToolchainError] = []
+    failures: list[AutodiffError] = []
     for module in _forms(seen, rest, request):
         try:
             started = time.perf_counter()
+            if needs_order(module):
+                module = _ordered(module, enzyme, request)
             result, said = enzyme.run_and_listen(module, request.flags)
             seconds = time.perf_counter() - started
+            if wrong := undefined_use(result):
+                failures.append(refused(*wrong, prepared, request.mode.value))
+                continue
             return Differentiated(prepared, request, revealed(result), said, seconds)
         except ToolchainError as error:
-            failures.append(error)
+            failure = translate(error, prepared, request.mode.value)
+            failure.__cause__ = error
+            failures.append(failure)
             if not has_crashed(error):
                 break
-    raise translate(failures[0], prepared, request.mode.value) from failures[0]
+    raise failures[0]
 
 
 def _forms(seen: str, rest: str, request: Request) -> Iterator[str]:
-    """The module as Enzyme gets it; then in other forms, in case that it dies of that one.
+    """The module as Enzyme gets it; then in other forms, should that one come to nothing.
 
     LLVM's scalar evolution, which Enzyme asks about pairs of loops, has an assertion that fails for
     some of them, "No dominance between recurrences". Remove the other forms when it does not.
@@ -160,6 +169,10 @@ def _forms(seen: str, rest: str, request: Request) -> Iterator[str]:
     if not request.runtime_activity:
         yield seen + rest
     yield _after(module, "O1")
+
+
+def _ordered(module: str, enzyme: Enzyme, request: Request) -> str:
+    return with_later_loops_first(module, lambda hidden: enzyme.run(hidden, request.flags))
 
 
 def _after(module: str, passes: str) -> str:
