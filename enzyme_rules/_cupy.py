@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
@@ -101,3 +102,97 @@ def namespace_of(call: str, *arrays: Any) -> Any:
 def on_device(device: int | None) -> AbstractContextManager[Any]:
     """A block in which a device is the current one; None for the host."""
     return nullcontext() if device is None else cupy().cuda.Device(device)
+
+
+def uploaded(value: Any) -> Any:
+    """A (named) tuple of NumPy arrays and numbers, with the arrays on the current device.
+
+    They are there when this returns, for all streams.
+    """
+    result = _uploaded(value)
+    cupy().cuda.get_current_stream().synchronize()
+    return result
+
+
+def _uploaded(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return cupy().asarray(value)
+    if isinstance(value, tuple):
+        items = [_uploaded(item) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    return value
+
+
+def real_fft(output: Any, given: Any, n: int) -> None:
+    """Unnormalised FFTs of many rings of n points by cuFFT: r2c or c2r, as the dtypes say.
+
+    One row a ring, C-contiguous arrays on the current device, in its current stream. A c2r destroys
+    what is given.
+    """
+    if given.size == 0:
+        return
+    forwards = given.dtype.kind == "f"
+    double = (given if forwards else output).dtype == np.float64
+    _real_fft_plan(forwards, double, n, given.shape[0]).fft(given, output, None)
+
+
+def cufft() -> Any:
+    """CuPy's cuFFT.
+
+    Raises
+    ------
+    DeviceError
+        The library is not there: CuPy comes without it.
+    """
+    try:
+        return cupy().cuda.cufft
+    except ImportError as error:
+        raise DeviceError(
+            f"FFTs on a GPU need cuFFT, which CuPy comes without. Got: {error}. Install it: "
+            f"`pip install enzyme-sht[cuda12]` or `[cuda13]`."
+        ) from error
+
+
+def _real_fft_plan(forwards: bool, double: bool, n: int, batch: int) -> Any:
+    """A plan for this thread, device and stream: in a stream one transform follows the other.
+
+    So its plans can share their work space. Plans of one thread are no other's, since a plan is
+    bound to its stream each time it runs.
+    """
+    cuda, library = cupy().cuda, cufft()
+    place = cuda.runtime.getDevice(), cuda.get_current_stream().ptr
+    kinds = ("CUFFT_D2Z", "CUFFT_Z2D") if double else ("CUFFT_R2C", "CUFFT_C2R")
+    kind = getattr(library, kinds[0 if forwards else 1])
+    plans, work = _plans.places.setdefault(place, ({}, _SharedWork()))
+    key = kind, n, batch
+    if key not in plans:
+        while len(plans) >= _MOST_PLANS:
+            plans.pop(next(iter(plans)))
+        with cuda.using_allocator(work):
+            plans[key] = library.Plan1d(n, kind, batch)
+    return plans[key]
+
+
+class _SharedWork:
+    """An allocator for the work space of plans that never run at the same time: one for all."""
+
+    def __init__(self) -> None:
+        self._memory: Any = None
+
+    def __call__(self, size: int) -> Any:
+        if self._memory is None or self._memory.mem.size < size:
+            self._memory = cupy().get_default_memory_pool().malloc(size)
+        return self._memory
+
+
+_MOST_PLANS = 4096  # T1023 on an octahedral grid has 512 lengths, each both ways
+
+
+class _Plans(threading.local):
+    """Plans of a thread and their work space, for each device and stream."""
+
+    def __init__(self) -> None:
+        self.places: dict[tuple[int, int], tuple[dict[Any, Any], _SharedWork]] = {}
+
+
+_plans = _Plans()

@@ -3,8 +3,10 @@
 A derivative adds many terms to one number, and by IEEE's rules that is a chain in which each
 addition waits for the one before. Enzyme's own switch, ``--enzyme-fast-math``, would also assume
 that no NaN and no infinity comes. So Enzyme adds its operations without any flag, and those get
-``reassoc`` and ``contract`` afterwards. The function's own operations keep their rounding: they are
-marked before, with ``afn``, which says nothing about sums and products.
+``reassoc``, ``contract`` and ``nsz`` afterwards. Without the last, 0 + x is not x, and a shadow
+that is cleared and then added to again, as that of ``y[i] += ...``, would be written each time. The
+function's own operations keep their rounding: they are marked before, with ``afn``, which says
+nothing about sums and products.
 
 Measured: the gradient of a Gaussian mixture with 32 components takes 0.35 of the time.
 """
@@ -35,7 +37,7 @@ def loosened(ir: str) -> str:
     def loosen(found: re.Match[str]) -> str:
         flags = found[2].split()
         if not flags:
-            return f"{found[1]} reassoc contract "
+            return f"{found[1]} reassoc nsz contract "
         return f"{found[1]} " if flags == [_MARK] else found[0]
 
     return _OPERATION.sub(loosen, ir)

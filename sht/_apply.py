@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arguments import as_batch, check_out
+from enzyme_rules._cupy import cupy, device_of, on_device
+
+from ._arguments import array_in_place, as_batch, check_out
 
 
 class Space(NamedTuple):
@@ -81,20 +84,31 @@ def apply_run(
     source: Space,
     target: Space,
     out: NDArray | None,
+    library: Any = np,
 ) -> NDArray:
-    """As `apply_map`, by ``run(results, batch)``: contiguous, with one leading axis each."""
-    batch, leading = as_batch(call, given, *source)
+    """As `apply_map`, by ``run(results, batch)``: contiguous, with one leading axis each.
+
+    With CuPy as library, `given` and `out` are on the current device, and so is the result.
+    """
+    array = array_in_place(call, given, library)
+    batch, leading = as_batch(call, array, *source, library)
     shape = leading + target.shape
     if out is not None:
-        check_out(call, out, shape, target.dtype, np.asarray(given))
+        check_out(call, out, shape, target.dtype, array, library)
     # A result goes directly into `out` where its fields are contiguous.
     direct = out if out is not None and out.flags.c_contiguous else None
-    result = np.empty(shape, target.dtype) if direct is None else direct
+    result = library.empty(shape, target.dtype) if direct is None else direct
     run(result.reshape(-1, *target.shape), batch)
     if out is None or direct is not None:
         return result
     out[...] = result
     return out
+
+
+def place_of(call: str, *arrays: Any) -> tuple[Any, int | None, AbstractContextManager[Any]]:
+    """Where some arrays are: their library, the device or None, and a block for work there."""
+    device = device_of(call, arrays)
+    return np if device is None else cupy(), device, on_device(device)
 
 
 def forwards(kernel: Any, output: Any, given: Any, *rest: Any) -> None:

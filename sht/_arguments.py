@@ -10,13 +10,15 @@ from numba import njit
 from numba.core import types
 from numpy.typing import ArrayLike, NDArray
 
+from enzyme_rules._cupy import as_cupy, is_on_device
+
 from ._kinds import with_spin
 from ._legendre import PHASES, STATE, WIDTH
 from ._simd import LANES, intrinsic
 
 
 def as_batch(
-    call: str, given: ArrayLike, shape: tuple[int, ...], dtype: Any
+    call: str, given: ArrayLike, shape: tuple[int, ...], dtype: Any, library: Any = np
 ) -> tuple[NDArray, tuple[int, ...]]:
     """An input as a contiguous batch, and its leading axes.
 
@@ -28,6 +30,8 @@ def as_batch(
         What the user passed: ``(..., *shape)`` of this dtype, with any strides.
     shape, dtype
         Of one field.
+    library : module
+        NumPy, or CuPy for an array that is on a device and stays there.
 
     Returns
     -------
@@ -36,11 +40,11 @@ def as_batch(
     Raises
     ------
     TypeError
-        Another dtype.
+        Another dtype, or an array that is not where it must be.
     ValueError
         Another shape.
     """
-    array = np.asarray(given)
+    array = array_in_place(call, given, library)
     if array.dtype != dtype:
         raise TypeError(
             f"`{call}` needs dtype {np.dtype(dtype)}. Got {array.dtype}. {_cast_hint(array, dtype)}"
@@ -51,10 +55,24 @@ def as_batch(
             f"{_shape_hint(call, array, shape)}".rstrip()
         )
     leading = array.shape[: array.ndim - len(shape)]
-    return np.ascontiguousarray(array).reshape(-1, *shape), leading
+    return library.ascontiguousarray(array).reshape(-1, *shape), leading
 
 
-def check_out(call: str, out: Any, shape: tuple[int, ...], dtype: Any, given: NDArray) -> None:
+def array_in_place(call: str, given: Any, library: Any) -> NDArray:
+    """What was given as an array of this library, without a copy from or to a device."""
+    if is_on_device(given) != (library is not np):
+        raise TypeError(
+            f"`{call}` runs on the host. Got an array on a device. Pass `cupy.asnumpy(x)`."
+            if library is np
+            else f"`{call}` needs all arrays on the device that one is on. Got "
+            f"{type(given).__name__}. Pass `cupy.asarray(x, dtype)`."
+        )
+    return np.asarray(given) if library is np else as_cupy(given)
+
+
+def check_out(
+    call: str, out: Any, shape: tuple[int, ...], dtype: Any, given: NDArray, library: Any = np
+) -> None:
     """Check that a result can be written into `out`.
 
     Raises
@@ -65,28 +83,31 @@ def check_out(call: str, out: Any, shape: tuple[int, ...], dtype: Any, given: ND
         Another shape, read-only, or overlapping the input.
     """
     call = call.replace(")", ", out)")
-    if not isinstance(out, np.ndarray) or out.dtype != dtype:
-        got = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
+    if not isinstance(out, library.ndarray) or out.dtype != dtype:
+        got = out.dtype if isinstance(out, library.ndarray) else type(out).__name__
+        name = "np" if library is np else "cupy"
         raise TypeError(
             f"`{call}` needs `out` to be a {np.dtype(dtype)} array. Got {got}. "
-            f"Make it with `np.empty({shape}, np.{np.dtype(dtype)})`."
+            f"Make it with `{name}.empty({shape}, np.{np.dtype(dtype)})`."
         )
     if out.shape != shape:
         raise ValueError(f"`{call}` needs `out` of shape {shape}. Got {out.shape}.")
-    if not out.flags.writeable:
+    if library is np and not out.flags.writeable:
         raise ValueError(f"`{call}` writes into `out`. Got a read-only array. Pass `out.copy()`.")
-    if np.shares_memory(out, given):
+    if library.shares_memory(out, given):
         raise ValueError(
             f"`{call}` needs `out` apart from the input. Got arrays that share memory. "
             f"Leave `out` out, or pass another array."
         )
 
 
-def give_back(call: str, result: NDArray, given: NDArray, out: NDArray | None) -> NDArray:
+def give_back(
+    call: str, result: NDArray, given: NDArray, out: NDArray | None, library: Any = np
+) -> NDArray:
     """A finished result, or `out` with the result in it; raises as `check_out`."""
     if out is None:
         return result
-    check_out(call, out, result.shape, result.dtype, given)
+    check_out(call, out, result.shape, result.dtype, given, library)
     out[...] = result
     return out
 

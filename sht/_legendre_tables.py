@@ -121,6 +121,7 @@ def make_tables(
     x: np.ndarray,
     sine: np.ndarray,
     orders: np.ndarray,
+    multiple: int = 1,
 ) -> LegendreTables | SpinTables:
     """Tables for pairs of rings, mirrored about the Equator.
 
@@ -133,6 +134,8 @@ def make_tables(
         |cos θ| and sin θ, from the poles to the Equator.
     orders : (npairs,) int
         Highest order kept on any ring of the pair: what lies beyond is left out.
+    multiple : int
+        All groups have a multiple of so many steps, and all functions begin at one.
     """
     lmax, mmax = truncation.lmax, truncation.mmax
     m = np.arange(mmax + 1)
@@ -145,6 +148,7 @@ def make_tables(
     steps = counts.reshape(ngroups, LANES).max(axis=1)
     steps = steps if spin else (steps + 1) // 2
     steps = np.maximum(steps, 1)  # a group may have no degree as high as the spin
+    steps = -(-steps // multiple) * multiple
     starts = np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
     ntiles = -(-len(x) // RINGS)
     padding = ntiles * RINGS - len(x)
@@ -179,7 +183,7 @@ def make_tables(
     from llvm import compiled
 
     compiled(_fill_spin_recurrence if spin else _fill_recurrence)(tables)
-    compiled(_fill_seeds)(tables, sine, highest.astype(np.int64))
+    compiled(_fill_seeds)(tables, sine, highest.astype(np.int64), multiple)
     for array in tables[4:]:
         array.setflags(write=False)
     return tables
@@ -330,18 +334,18 @@ def _climb(t, row, g, z, before, now, power, last):
 
 
 @njit(error_model="numpy")
-def _fill_seeds(t, sine, highest):
+def _fill_seeds(t, sine, highest, multiple):
     nrings = len(sine)
     mantissa = np.zeros((nrings, t.mmax + 1))
     exponent = np.zeros((nrings, t.mmax + 1), np.int64)
     for south in range(len(t.first)):
         for j in range(nrings):
             _fill_lowest(mantissa[j], exponent[j], t.mmax, t.spin, t.x[j], sine[j], south)
-        _fill_seeds_of_pass(t, mantissa, exponent, highest, south)
+        _fill_seeds_of_pass(t, mantissa, exponent, highest, south, multiple)
 
 
 @njit(error_model="numpy")
-def _fill_seeds_of_pass(t, mantissa, exponent, highest, south):
+def _fill_seeds_of_pass(t, mantissa, exponent, highest, south, multiple):
     _, ngroups, ntiles = t.first.shape
     nrings = len(mantissa)
     before, now, power = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK, np.int64)
@@ -361,6 +365,7 @@ def _fill_seeds_of_pass(t, mantissa, exponent, highest, south):
                     q = _at_lowest(t, mantissa[j, m], m)
                     step = _first_step(t, row, g, lane, t.z[south, j], q, exponent[j, m])
                     first = min(first, step)
+            first = first // multiple * multiple
             t.first[south, g, tile] = first
             if first == steps:
                 continue

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from enzyme_rules.fftw import RealFFTs, fft_scratch
 
-from ._apply import Space, apply_run
+from ._apply import Space, apply_run, place_of
 from ._execute import Division, Worker, apply_to_batch
 from ._fourier import RingScratch
 from ._identity import ByIdentity
@@ -73,6 +73,7 @@ class RingTransform(ByIdentity, _Plan):
     dtype: np.dtype
     _made_by: tuple[str, Recipe]
     _spare: dict[int | str, list[Any]]
+    devices: dict[int | None, Any]  # what `_device` keeps for each
 
     def __reduce__(self) -> tuple[Any, ...]:
         return prepare, (type(self), *self._made_by)
@@ -276,8 +277,15 @@ class RingTransform(ByIdentity, _Plan):
         source, target = self.coefficients, self.fields
         if name in ("analysis", "adjoint_synthesis"):
             source, target = target, source
-        run = functools.partial(apply_to_batch, name, self)
-        return apply_run(call, run, given, source, target, out)
+        library, device, there = place_of(call, given, out)
+        if device is None:
+            run = functools.partial(apply_to_batch, name, self)
+        else:
+            from ._device import device_maps
+
+            run = functools.partial(device_maps(self, device).run, name)
+        with there:
+            return apply_run(call, run, given, source, target, out, library)
 
     def borrow_worker(self, fields: int) -> Worker:
         """What one thread needs, for nobody else until it is given back."""
@@ -327,15 +335,7 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
         )
     truncation = Truncation(lmax, mmax, recipe.truncation == "rhomboidal")
     rings = make_ring_tables(grid, mmax, kept)
-    pairs = rings.pairs[rings.pairs.max(axis=1) >= 0]
-    one = pairs.max(axis=1)
-    tables = make_tables(
-        truncation,
-        recipe.spin,
-        np.abs(grid.cos_theta[one]),
-        grid.sin_theta[one],
-        np.where(pairs >= 0, kept[pairs], -1).max(axis=1),
-    )
+    tables = legendre_tables(grid, rings, truncation, recipe.spin)
     ffts = plan_rings(grid.nlon, dtype, recipe.planning)
     t = _Plan.__new__(cls, lmax, mmax, tables, rings, ffts)
     t.grid = grid
@@ -344,7 +344,19 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
     t.dtype = np.dtype(dtype)
     t._made_by = call, recipe
     t._spare = collections.defaultdict(list)
+    t.devices = {}
     return t
+
+
+def legendre_tables(
+    grid: RingGrid, rings: RingTables, truncation: Truncation, spin: int, multiple: int = 1
+) -> LegendreTables | SpinTables:
+    """Tables of the Legendre stage for the rings of a grid; `multiple` as for `make_tables`."""
+    pairs = rings.pairs[rings.pairs.max(axis=1) >= 0]
+    one = pairs.max(axis=1)
+    highest = np.where(pairs >= 0, rings.orders[pairs], -1).max(axis=1)
+    x, sine = np.abs(grid.cos_theta[one]), grid.sin_theta[one]
+    return make_tables(truncation, spin, x, sine, highest, multiple)
 
 
 def _cores() -> int:

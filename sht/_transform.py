@@ -64,6 +64,8 @@ class Transform(RingTransform):
     ducc0 (see `lm_index`). The imaginary parts of a_{l0} have no effect. Polynomials are made on
     the fly; memory is O(lmax²).
 
+    CuPy arrays are transformed on their device, and so are the results; `out` is then CuPy's, too.
+
     A Transform is a named tuple of arrays: pass it to your own ``@njit`` functions and call
     `synthesis_into` and `analysis_into` there.
 

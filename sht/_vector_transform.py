@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arguments import as_batch, check_radius, give_back
+from enzyme_rules._cupy import uploaded
+
+from ._apply import place_of
+from ._arguments import array_in_place, as_batch, check_radius, give_back
 from ._ring_transform import Recipe, RingTransform, prepare
 from .grids import RingGrid
 
@@ -49,6 +52,7 @@ class VectorTransform(RingTransform):
     """
 
     radius: float
+    _uploaded: dict[tuple[int, int], Any]
 
     def __new__(
         cls,
@@ -99,11 +103,11 @@ class VectorTransform(RingTransform):
     def potential_winds(self, potentials: ArrayLike, out: NDArray | None = None) -> NDArray:
         """(u, v) from coefficients of (stream function, velocity potential); see `winds`."""
         call = "potential_winds(potentials)"
-        return self._spread(call, "synthesis", potentials, -self._root, out)
+        return self._spread(call, "synthesis", potentials, self._minus_root, out)
 
     def gradient(self, a: ArrayLike, out: NDArray | None = None) -> NDArray:
         """The gradient, towards east and north, from coefficients (..., ncoef) of a scalar."""
-        return self._spread("gradient(a)", "synthesis", a, -self._root, out, alone=1)
+        return self._spread("gradient(a)", "synthesis", a, self._minus_root, out, alone=1)
 
     # From vectors to coefficients
 
@@ -113,7 +117,7 @@ class VectorTransform(RingTransform):
 
     def potentials(self, uv: ArrayLike, out: NDArray | None = None) -> NDArray:
         """Coefficients of (stream function, velocity potential) from (u, v), 0 for degree 0."""
-        return self._gather("potentials(uv)", "analysis", uv, -self._by_root, out)
+        return self._gather("potentials(uv)", "analysis", uv, self._minus_by_root, out)
 
     def curl(self, uv: ArrayLike, out: NDArray | None = None) -> NDArray:
         """Coefficients (..., ncoef) of the vorticity of (u, v)."""
@@ -132,12 +136,12 @@ class VectorTransform(RingTransform):
     def adjoint_potential_winds(self, uv: ArrayLike, out: NDArray | None = None) -> NDArray:
         """The transpose of `potential_winds`."""
         call = "adjoint_potential_winds(uv)"
-        return self._gather(call, "adjoint_synthesis", uv, -self._root, out)
+        return self._gather(call, "adjoint_synthesis", uv, self._minus_root, out)
 
     def adjoint_gradient(self, uv: ArrayLike, out: NDArray | None = None) -> NDArray:
         """The transpose of `gradient`."""
         call = "adjoint_gradient(uv)"
-        return self._gather(call, "adjoint_synthesis", uv, -self._root, out, alone=1)
+        return self._gather(call, "adjoint_synthesis", uv, self._minus_root, out, alone=1)
 
     def adjoint_vorticity_divergence(
         self, vordiv: ArrayLike, out: NDArray | None = None
@@ -149,7 +153,7 @@ class VectorTransform(RingTransform):
     def adjoint_potentials(self, potentials: ArrayLike, out: NDArray | None = None) -> NDArray:
         """The transpose of `potentials`."""
         call = "adjoint_potentials(potentials)"
-        return self._spread(call, "adjoint_analysis", potentials, -self._by_root, out)
+        return self._spread(call, "adjoint_analysis", potentials, self._minus_by_root, out)
 
     def adjoint_curl(self, a: ArrayLike, out: NDArray | None = None) -> NDArray:
         """The transpose of `curl`."""
@@ -175,6 +179,23 @@ class VectorTransform(RingTransform):
             self.degrees > 0, self.radius / np.sqrt(degrees * (degrees + 1.0)), 0.0
         )
 
+    @functools.cached_property
+    def _minus_root(self) -> NDArray:
+        return -self._root
+
+    @functools.cached_property
+    def _minus_by_root(self) -> NDArray:
+        return -self._by_root
+
+    def _there(self, factors: NDArray, device: int | None) -> Any:
+        """Some of these factors where the coefficients are: they go to a device once."""
+        if device is None:
+            return factors
+        key = device, id(factors)
+        if key not in self._uploaded:
+            self._uploaded[key] = uploaded(factors)
+        return self._uploaded[key]
+
     def _spread(
         self,
         call: str,
@@ -187,13 +208,17 @@ class VectorTransform(RingTransform):
         """Scale coefficients, a pair or one `alone` with nothing beside it, then to the grid."""
         shape, dtype = self.coefficients
         whole = f"sht.VectorTransform.{call}"
-        batch, leading = as_batch(whole, given, shape if alone is None else shape[1:], dtype)
-        pair = np.zeros((len(batch), *shape), dtype)
-        if alone is None:
-            np.multiply(batch, factors, out=pair)
-        else:
-            np.multiply(batch, factors[alone], out=pair[:, alone])
-        return self._map(call, name, pair.reshape(*leading, *shape), out)
+        library, device, there = place_of(whole, given, out)
+        with there:
+            factors = self._there(factors, device)
+            one = shape if alone is None else shape[1:]
+            batch, leading = as_batch(whole, given, one, dtype, library)
+            pair = library.zeros((len(batch), *shape), dtype)
+            if alone is None:
+                library.multiply(batch, factors, out=pair)
+            else:
+                library.multiply(batch, factors[alone], out=pair[:, alone])
+            return self._map(call, name, pair.reshape(*leading, *shape), out)
 
     def _gather(
         self,
@@ -205,13 +230,17 @@ class VectorTransform(RingTransform):
         alone: int | None = None,
     ) -> NDArray:
         """From the grid to a pair of coefficients, scaled, or one of the two `alone`."""
-        if alone is None:
-            result = self._map(call, name, uv, out)
-            result *= factors
-            return result
-        result = self._map(call, name, uv, None)[..., alone, :]
-        result = (result * factors[alone]).astype(self.coefficients.dtype)
-        return give_back(f"sht.VectorTransform.{call}", result, np.asarray(uv), out)
+        whole = f"sht.VectorTransform.{call}"
+        library, device, there = place_of(whole, uv, out)
+        with there:
+            factors = self._there(factors, device)
+            if alone is None:
+                result = self._map(call, name, uv, out)
+                result *= factors
+                return result
+            result = self._map(call, name, uv, None)[..., alone, :]
+            result = (result * factors[alone]).astype(self.coefficients.dtype)
+            return give_back(whole, result, array_in_place(whole, uv, library), out, library)
 
 
 _SIGNS = np.array([[-1.0], [1.0]])
@@ -220,4 +249,5 @@ _SIGNS = np.array([[-1.0], [1.0]])
 def _with_radius(cls: Any, call: str, recipe: Recipe, radius: float) -> Any:
     t = prepare(cls, call, recipe)
     t.radius = radius
+    t._uploaded = {}
     return t

@@ -1,0 +1,192 @@
+"""The four maps on a device: kernels, one thread an item, and cuFFT between them.
+
+What an array is decides where all of this runs. CuPy arrays: on their device, in its current
+stream, with no copy to the host. NumPy arrays: the same code, the threads one after the other,
+which is what tests do (`run_map`).
+
+Both stages take a whole batch at once, or as much of it as memory is meant for:
+
+    a ─ pack ─ coef ─ Legendre ─ sums ─ half spectra ─ c2r ─ values ─ points
+
+and back. The transposes are the same: packing and the Fourier stage with other factors, Legendre
+as Enzyme's transpose of the kernel for the opposite map.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enzyme_rules._cupy import cupy, on_device, uploaded
+from enzyme_rules.cufft import brfft_rings_into, rfft_rings_into, sizes
+
+from ._apply import apply_run
+from ._device_fourier import points_of_values, spectra_of_sums, sums_of_spectra, values_of_points
+from ._device_legendre import (
+    STEPS,
+    Window,
+    analysis_of_block,
+    analysis_of_tile,
+    functions_of,
+    synthesis_of_block,
+    synthesis_of_tile,
+)
+from ._device_pack import pack_of, unpack_of
+from ._device_tables import make_device_tables
+from ._legendre import PHASES, WIDTH
+from ._legendre_tables import BLOCK
+from ._simd import LANES, RINGS
+
+_BYTES = 1 << 30
+"""Of sums and coefficients at a time."""
+
+_FUNCTION_BYTES = 1 << 28
+"""Of functions that blocks begin with, at a time: all of them up to about T700."""
+
+
+def device_maps(t: Any, device: int | None) -> DeviceMaps:
+    """The maps of a transform on one device, or with None on the host; made once."""
+    if device not in t.devices:
+        t.devices[device] = DeviceMaps(t, device)
+    return t.devices[device]
+
+
+def run_map(name: str, t: Any, given: NDArray) -> NDArray:
+    """One of the four maps as a device runs it, on the host; for tests."""
+    source, target = t.coefficients, t.fields
+    if name in ("analysis", "adjoint_synthesis"):
+        source, target = target, source
+    run = functools.partial(device_maps(t, None).run, name)
+    return apply_run(f"run_map({name!r}, t, given)", run, given, source, target, None)
+
+
+@functools.cache
+def _kernel(body: Any) -> Any:
+    # Imported here, so that `import sht` stays light.
+    from llvm import kernel
+
+    return kernel(body, atomics=False)  # no two threads add to one item: see `_device_legendre`
+
+
+class DeviceMaps:
+    """The maps of one transform on one device, or with None on the host."""
+
+    def __init__(self, t: Any, device: int | None) -> None:
+        host = make_device_tables(t)
+        self._library = np if device is None else cupy()
+        with on_device(device):
+            self._tables = host if device is None else uploaded(host)
+        self._batches = host.fourier.batches
+        self._one_batch = bool(np.all(self._batches.n == self._batches.n[0]))
+        self._spectra_size = sizes(self._batches)[1]
+        self._complex = t.coefficients.dtype
+        self._passes, self._ngroups, self._ntiles = host.legendre.first.shape
+        self._nsteps = len(host.packing.groups)
+        self._blocks = int(np.max(np.diff(host.legendre.starts))) // STEPS
+
+    def run(self, name: str, results: Any, batch: Any) -> None:
+        """Apply a map to each field of a batch: C-contiguous arrays, one leading axis each."""
+        maps = {
+            "synthesis": (self._to_points, False),
+            "adjoint_analysis": (self._to_points, True),
+            "analysis": (self._to_coefficients, False),
+            "adjoint_synthesis": (self._to_coefficients, True),
+        }
+        apply, transposed = maps[name]
+        at_once = max(1, _BYTES // (8 * (self._sums_size(1) + self._coef_size(1))))
+        try:
+            for begin in range(0, len(batch), at_once):
+                some = slice(begin, begin + at_once)
+                fields = len(batch[some])
+                apply(results[some].reshape(-1), batch[some].reshape(-1), fields, transposed)
+        except MemoryError as error:
+            error.add_note(
+                f"It was needed for `{name}` of {min(at_once, len(batch))} fields at a time. "
+                f"Pass fewer, or free what CuPy keeps: "
+                f"`cupy.get_default_memory_pool().free_all_blocks()`."
+            )
+            raise
+
+    def _sums_size(self, fields: int) -> int:
+        return self._ntiles * self._ngroups * self._passes * fields * PHASES
+
+    def _coef_size(self, fields: int) -> int:
+        return self._nsteps * fields * WIDTH
+
+    def _to_points(self, points: Any, a: Any, fields: int, transposed: bool) -> None:
+        """Synthesis, or the transposed analysis."""
+        library, t = self._library, self._tables
+        coef = library.empty(self._coef_size(fields))
+        _kernel(pack_of)[self._nsteps * LANES * fields](coef, a, t.packing, fields)
+        threads = self._threads_by_tiles(fields)
+        if transposed:
+            sums = library.zeros(self._sums_size(fields))
+            self._transpose(analysis_of_tile, threads, coef, sums, t.legendre, fields)
+        else:
+            sums = library.empty(self._sums_size(fields))
+            _kernel(synthesis_of_tile)[threads](sums, coef, t.legendre, fields)
+        rows, nlat, longest = fields * self._passes, len(self._batches.n), t.fourier.longest
+        spectra = library.empty(rows * self._spectra_size, self._complex)
+        count = (longest // 2 + 1) * nlat * rows
+        _kernel(spectra_of_sums)[count](spectra, sums, t.fourier, fields, int(transposed))
+        if self._one_batch:
+            brfft_rings_into(points, spectra, self._batches, rows)
+            return
+        values = library.empty_like(points)
+        brfft_rings_into(values, spectra, self._batches, rows)
+        _kernel(points_of_values)[longest * nlat * rows](points, values, t.fourier, rows)
+
+    def _to_coefficients(self, a: Any, points: Any, fields: int, transposed: bool) -> None:
+        """Analysis, or the transposed synthesis."""
+        library, t = self._library, self._tables
+        rows, nlat, longest = fields * self._passes, len(self._batches.n), t.fourier.longest
+        values = points
+        if not self._one_batch:
+            values = library.empty_like(points)
+            _kernel(values_of_points)[longest * nlat * rows](values, points, t.fourier, rows)
+        spectra = library.empty(rows * self._spectra_size, self._complex)
+        rfft_rings_into(spectra, values, self._batches, rows)
+        sums = library.empty(self._sums_size(fields))
+        count = self._sums_size(fields) // 4
+        _kernel(sums_of_spectra)[count](sums, spectra, t.fourier, fields, int(transposed))
+        # Each block is overwritten, or added to where it is the transpose that does it.
+        coef = (library.zeros if transposed else library.empty)(self._coef_size(fields))
+        for window, functions in self._windows():
+            threads = self._ngroups * fields * window.count * LANES
+            rest = functions, t.legendre, fields, window
+            if transposed:
+                self._transpose(synthesis_of_block, threads, sums, coef, *rest)
+            else:
+                _kernel(analysis_of_block)[threads](coef, sums, *rest)
+        _kernel(unpack_of)[t.packing.ncoef * fields](a, coef, t.packing, fields)
+
+    def _windows(self) -> Iterator[tuple[Window, Any]]:
+        """Windows of blocks, with the functions that these begin with."""
+        size = self._passes * self._ngroups * self._ntiles * 2 * BLOCK
+        count = max(1, min(_FUNCTION_BYTES // (8 * size) - 1, self._blocks))
+        functions = self._library.empty((count + 1) * size)
+        for begin in range(0, self._blocks, count):
+            window = Window(begin, count)
+            threads = self._threads_by_tiles(1)
+            _kernel(functions_of)[threads](functions, self._tables.legendre, window)
+            yield window, functions
+
+    def _transpose(self, body: Any, threads: int, output: Any, given: Any, *rest: Any) -> None:
+        """``given += Kᵀ(output)`` for a kernel ``K(output, given, state, *rest)``."""
+        from llvm import Const, Duplicated, linear_transpose
+
+        empty, empty_like = self._library.empty, self._library.empty_like
+        linear_transpose(
+            _kernel(body)[threads],
+            Duplicated(empty_like(output), output),  # what the primals hold is of no consequence
+            Duplicated(empty_like(given), given),
+            Const(empty(threads * RINGS)),
+            *map(Const, rest),
+        )
+
+    def _threads_by_tiles(self, fields: int) -> int:
+        return self._ngroups * self._passes * fields * self._ntiles * LANES

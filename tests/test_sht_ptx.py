@@ -1,0 +1,107 @@
+"""Kernels of the transform as PTX: NVIDIA's assembler takes them; each thread writes its own."""
+
+import re
+
+import numpy as np
+import pytest
+
+from llvm import Const, Duplicated, Reverse, kernel, ptx
+from llvm._cuda_files import assemble
+from sht._device_fourier import points_of_values, spectra_of_sums, sums_of_spectra, values_of_points
+from sht._device_legendre import (
+    STEPS,
+    Window,
+    analysis_of_block,
+    analysis_of_tile,
+    functions_of,
+    synthesis_of_block,
+    synthesis_of_tile,
+)
+from sht._device_pack import pack_of, unpack_of
+from sht._device_tables import make_device_tables
+from sht._simd import RINGS
+from sht.grids import FullGaussian
+from tests.sht_cases import Case
+
+TABLES = make_device_tables(Case(FullGaussian(6, 11), 5).transform())
+F8, F4, C16, C8 = (np.zeros(1, dtype) for dtype in ("f8", "f4", "c16", "c8"))
+WINDOW = Window(0, 1)
+# Kernels with their arguments; transposed ones without the first two, the output and the input.
+PLAIN = {
+    "pack": (pack_of, F8, C16, TABLES.packing, 1),
+    "pack-float32": (pack_of, F8, C8, TABLES.packing, 1),
+    "unpack": (unpack_of, C16, F8, TABLES.packing, 1),
+    "unpack-float32": (unpack_of, C8, F8, TABLES.packing, 1),
+    "spectra": (spectra_of_sums, C16, F8, TABLES.fourier, 1, 0),
+    "spectra-float32": (spectra_of_sums, C8, F8, TABLES.fourier, 1, 0),
+    "sums": (sums_of_spectra, F8, C16, TABLES.fourier, 1, 0),
+    "sums-float32": (sums_of_spectra, F8, C8, TABLES.fourier, 1, 0),
+    "points": (points_of_values, F8, F8, TABLES.fourier, 1),
+    "points-float32": (points_of_values, F4, F4, TABLES.fourier, 1),
+    "values": (values_of_points, F8, F8, TABLES.fourier, 1),
+    "values-float32": (values_of_points, F4, F4, TABLES.fourier, 1),
+    "synthesis": (synthesis_of_tile, F8, F8, TABLES.legendre, 1),
+    "functions": (functions_of, F8, TABLES.legendre, WINDOW),
+    "analysis": (analysis_of_block, F8, F8, F8, TABLES.legendre, 1, WINDOW),
+}
+TRANSPOSED = {
+    "adjoint-analysis": (analysis_of_tile, F8, TABLES.legendre, 1),
+    "adjoint-synthesis": (synthesis_of_block, F8, F8, TABLES.legendre, 1, WINDOW),
+}
+
+
+def compiled(name, architecture):
+    """PTX of one of the kernels."""
+    if name in PLAIN:
+        body, *arguments = PLAIN[name]
+        return ptx(kernel(body, atomics=False)[1], *arguments, architecture=architecture)
+    body, *rest = TRANSPOSED[name]
+    activities = Duplicated(F8, None), Duplicated(F8, None), *map(Const, rest)
+    launch = kernel(body, atomics=False)[1]
+    return ptx(launch, *activities, mode=Reverse, linear=True, architecture=architecture)
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100"])
+@pytest.mark.parametrize("name", [*PLAIN, *TRANSPOSED])
+def test_assembles(name, architecture):
+    code, said = assemble(compiled(name, architecture), architecture)
+    assert code.startswith(b"\x7fELF")
+    assert set(re.findall(r"(\d+) bytes (?:stack frame|spill \w+)", said)) == {"0"}
+
+
+@pytest.mark.parametrize("name", [*PLAIN, *TRANSPOSED])
+def test_nothing_is_atomic_allocated_or_raised(name):
+    """What raises an exception says so atomically, and a launch then waits for the device."""
+    text = compiled(name, "sm_90")
+    assert not re.search(r"\b(?:atom|red)\.", text)
+    assert "device_next" not in text
+
+
+# Steps are 4 sums for each ring, and the recurrence two operations: all of them fused. What a
+# thread writes, it owns: no store in a loop but that of its own sums, coefficients and state, so
+# that a transposed map never writes the shadow that all threads read.
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "stores"),
+    [
+        ("synthesis", 1, 4 * RINGS),
+        ("adjoint-analysis", 1, 4 * RINGS + RINGS),
+        ("analysis", STEPS, 4),
+        ("adjoint-synthesis", STEPS, 4 * STEPS + RINGS),
+    ],
+)
+def test_work_of_a_step(name, steps, stores):
+    text = compiled(name, "sm_90")
+    loop = innermost(text)
+    last = 1 if steps == 1 else steps - 1  # a block ends without going on to the next step
+    assert len(re.findall(r"\bfma\.rn\.f64", loop)) == 4 * RINGS * steps + 2 * RINGS * last
+    assert not re.search(r"\b(?:add|sub|mul)(?:\.rn)?\.f64", loop)
+    assert not re.search(r"\bst\.", loop)
+    assert len(re.findall(r"\bst\.global", text)) == stores
+
+
+def innermost(text):
+    """The longest loop without a jump into or inside of it."""
+    found = re.findall(r"^(\$\w+):((?:(?!^\$\w+:)[\s\S])*?bra[.\w]*\s+\1;)", text, re.M)
+    return max((body for _, body in found), key=len)
