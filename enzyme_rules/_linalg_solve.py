@@ -39,7 +39,8 @@ def factor_into(f: Any, a: Any, info: Any) -> None:
         What went wrong, or 0.
     """
     n = a.shape[0]
-    pivots = np.empty(n, PIVOT)
+    # Where nothing is exchanged, or was factored: the reverse pass of what has failed is run too.
+    pivots = np.arange(1, n + 1).astype(PIVOT)
     info[0] = 0
     if not copy_transposed(f[:n], a):
         info[0] = NOT_FINITE

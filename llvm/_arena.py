@@ -26,6 +26,7 @@ import llvmlite.binding as llvm
 
 from ._entry import ENTRY
 from ._parallel_runtime import KEY, RUNTIME
+from ._rule_calls import PREFIX
 
 _KEPT = "enzyme_sht_kept_blocks"
 _SLOTS = 64
@@ -43,7 +44,9 @@ _NAMES = re.compile(rf"@({'|'.join(_OURS)})\b")
 def with_arena(modules: Sequence[str]) -> list[str]:
     """Modules whose entry gives back all that was allocated in it."""
     parallel = any("@parallel_" in ir for ir in modules)
-    if not parallel and not any(map(_NAMES.search, modules)):
+    # Functions with a rule may be compiled separately, and allocate there.
+    elsewhere = any(f"@{PREFIX}" in ir for ir in modules)
+    if not (parallel or elsewhere or any(map(_NAMES.search, modules))):
         return list(modules)
     entry = re.compile(rf"^(define [^\n]*)@{ENTRY}\(", re.M)
     ours = [_NAMES.sub(lambda found: f"@{_OURS[found[1]]}", ir) for ir in modules]

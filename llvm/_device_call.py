@@ -58,28 +58,29 @@ def call_on_device(
     """
     library = cupy()
     frame, n = program.frame, int(arguments[0])
-    name = function.py_func.__qualname__
+    name, code = function.py_func.__qualname__, program.loaded
     values = flatten(arguments)
-    with on_device(device):
+    with on_device(device), code.errors(device):
         alive = _zeros_where_missing(program, values, shadows)
         block, spans = frame.fill(values, shadows, seed)
         overlap = first_overlap(spans)
         if overlap is not None:
             refuse_overlap(function, overlap, spans)
-        numbers = library.zeros(2 * len(frame.number_words), "f8")
-        alive.append(numbers)
-        if program.question.mode is Mode.REVERSE:
+        numbers = returned = raised = None
+        if program.question.mode is Mode.REVERSE and frame.number_words:
+            numbers = library.zeros(2 * len(frame.number_words), "f8")
             for k, (_, word, _) in enumerate(frame.number_words):
                 struct.pack_into("=q", block, 8 * word, numbers.data.ptr + 16 * k)
-        dtype = f"f{program.returned_bits // 8}" if program.returns_value else "f8"
-        returned = library.zeros((2, n if program.returns_value else 0), dtype)
-        raised = library.zeros(2, "i8")
-        rows = returned[0].data.ptr, returned[1].data.ptr, raised.data.ptr
-        code = program.loaded
+        if program.returns_value:
+            returned = library.zeros((2, n), f"f{program.returned_bits // 8}")
+        if program.may_raise or code.uses_scratch:
+            raised = library.zeros(2, "i8")
+        rows = [0, 0] if returned is None else [returned[0].data.ptr, returned[1].data.ptr]
+        rows.append(0 if raised is None else raised.data.ptr)
         before = code.rule_errors(device) if program.rules_may_fail else 0
         if n:
-            code.launch(device, n, bytes(block), rows, scratch)
-        if program.may_raise or code.uses_scratch:
+            code.launch(device, n, bytes(block), tuple(rows), scratch)
+        if raised is not None:
             _check(name, raised.get(), scratch)
         if program.rules_may_fail and code.rule_errors(device) != before:
             raise AutodiffError(
@@ -87,11 +88,12 @@ def call_on_device(
                 stage="compile",
                 function=name,
             )
-        if program.question.mode is Mode.REVERSE and frame.number_words:
+        if numbers is not None:
             found = numbers.get().reshape(-1, 2)
             for row, (position, _, ty) in zip(found, frame.number_words, strict=True):
                 shadows[position] = _number(row, ty)
-        if not program.returns_value:
+        del alive  # until here, for kernels that are still to run
+        if returned is None:
             return 0.0, 0.0
         sums = returned.sum(axis=1).get()
         return float(sums[0]), float(sums[1])

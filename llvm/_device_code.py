@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,10 +55,6 @@ class DeviceCode:
         scratch : int
             Bytes for each thread, if it allocates.
 
-        Raises
-        ------
-        DeviceError
-            The driver refuses it.
         """
         library = cupy()
         with on_device(device):
@@ -72,14 +70,11 @@ class DeviceCode:
             places = [ctypes.addressof(place) for place in (block, *numbers)]
             parameters = (ctypes.c_void_p * len(places))(*places)
             stream = library.cuda.get_current_stream().ptr
-            try:
-                kernel = self._module(library, device).get_function(KERNEL)
-                library.cuda.driver.launchKernel(
-                    *(kernel.ptr, blocks, 1, 1, BLOCK, 1, 1),
-                    *(0, stream, ctypes.addressof(parameters), 0),
-                )
-            except library.cuda.driver.CUDADriverError as error:
-                raise self._refused(device, error) from error
+            kernel = self._module(library, device).get_function(KERNEL)
+            library.cuda.driver.launchKernel(
+                *(kernel.ptr, blocks, 1, 1, BLOCK, 1, 1),
+                *(0, stream, ctypes.addressof(parameters), 0),
+            )
 
     def rule_errors(self, device: int) -> int:
         """How many rules have failed so far in this kernel on a device. Waits for it."""
@@ -88,6 +83,7 @@ class DeviceCode:
             address = self._module(library, device).get_global_var(ERRORS)
             count = ctypes.c_int64()
             place = getattr(address, "ptr", address)
+            library.cuda.get_current_stream().synchronize()
             library.cuda.runtime.memcpy(ctypes.addressof(count), place, 8, 2)  # device to host
             return count.value
 
@@ -99,10 +95,25 @@ class DeviceCode:
                 self._loaded[device] = module
             return self._loaded[device]
 
-    def _refused(self, device: int, error: Exception) -> DeviceError:
-        return DeviceError(
-            f"Device {device} must be able to run the kernel `{self.function}`. Got: {error}. "
-            f"After an unsupported PTX version or architecture update the driver; after an illegal "
-            f"address, look for an index beyond an array in the kernel: `kernel(f)[n]` runs on "
-            f"NumPy arrays too, where `boundscheck=True` finds it."
-        )
+    @contextmanager
+    def errors(self, device: int) -> Iterator[None]:
+        """A block in which what CUDA says is said with the kernel's name."""
+        library = cupy()
+        try:
+            yield
+        except MemoryError as error:
+            error.add_note(
+                f"It was for a launch of the kernel `{self.function}` on device {device}: for what "
+                f"its threads return or allocate, or for shadows. Launch fewer threads at a time."
+            )
+            raise
+        except (
+            library.cuda.driver.CUDADriverError,
+            library.cuda.runtime.CUDARuntimeError,
+        ) as error:
+            raise DeviceError(
+                f"Device {device} must be able to run the kernel `{self.function}`. Got: {error}. "
+                f"After an unsupported PTX version or architecture update the driver; after an "
+                f"illegal address, look for an index beyond an array: on NumPy arrays "
+                f"`boundscheck=True` finds it. What came before in the stream may be the cause."
+            ) from error

@@ -107,6 +107,24 @@ def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffE
     )
 
 
+def refused(symbol: str, instruction: str, name: str, mode: str) -> AutodiffError:
+    """The error for the user of a derivative that takes what has no value: it would be wrong.
+
+    `symbol` and `instruction` are what `undefined_use` found; `name` is the function's.
+    """
+    inner = readable(symbol)
+    where = f"`{name}`" + (f" (in `{inner}`)" if inner and not inner.endswith(f".{name}") else "")
+    return AutodiffError(
+        f"Enzyme's derivative of {where}, {mode} mode, takes values that nothing has set, and "
+        f"would be wrong. Got `{instruction[:200]}`. Enzyme can lose what it keeps of arrays that "
+        f"are read in several loops and then overwritten: write results into another array than "
+        f"those that were read, or copy what is read first.",
+        stage="differentiate",
+        function=name,
+        symbol=symbol,
+    )
+
+
 def _written_as(symbol: str) -> str:
     for beginning, words in _WRITTEN_AS.items():
         if symbol.startswith(beginning):

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import llvmlite.binding as llvm
 
-from ._diagnostics import has_crashed, translate
+from ._block_order import needs_order, with_later_loops_first
+from ._diagnostics import has_crashed, refused, translate
 from ._entry import ERRORS, entry
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
@@ -20,6 +21,7 @@ from ._request import Mode, Request, Threads
 from ._rounding import marked
 from ._rule_calls import PREFIX, always_shadowed, integers_marked, revealed
 from ._target_machine import run_pipeline, target_machine
+from ._undefined import undefined_use
 
 _DUP, _CONST = "enzyme_dup", "enzyme_const"
 _RUNTIME_ACTIVITY, _WIDTH = "enzyme_runtime_activity", "enzyme_width"
@@ -73,26 +75,31 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
     if shared:
         seen = forked(seen, prepared)
     rest = _derivative(prepared, request) + entry(prepared, request)
-    enzyme = find_enzyme()
-    failures: list[ToolchainError] = []
+    failures: list[AutodiffError] = []
     for module in _forms(seen, rest, request):
         try:
             started = time.perf_counter()
-            result, said = enzyme.run_and_listen(module, request.flags)
+            result, said = run_enzyme(module, request.flags)
             seconds = time.perf_counter() - started
+            if wrong := undefined_use(result):
+                failures.append(refused(*wrong, prepared.lowered.name, request.mode.value))
+                continue
             result = joined(result) if shared else result
             return Differentiated(prepared, request, revealed(result), said, seconds)
         except ToolchainError as error:
-            failures.append(error)
+            if shared and has_crashed(error):
+                failure = crashed_on_team(prepared)
+            else:
+                failure = translate(error, prepared, request.mode.value)
+            failure.__cause__ = error
+            failures.append(failure)
             if not has_crashed(error):
                 break
-    if shared and has_crashed(failures[0]):
-        raise crashed_on_team(prepared) from failures[0]
-    raise translate(failures[0], prepared, request.mode.value) from failures[0]
+    raise failures[0]
 
 
 def _forms(seen: str, rest: str, request: Request) -> Iterator[str]:
-    """The module as Enzyme gets it; then in other forms, in case that it dies of that one.
+    """The module as Enzyme gets it; then in other forms, should that one come to nothing.
 
     LLVM's scalar evolution, which Enzyme asks about pairs of loops, has an assertion that fails for
     some of them, "No dominance between recurrences". Remove the other forms when it does not.
@@ -103,6 +110,17 @@ def _forms(seen: str, rest: str, request: Request) -> Iterator[str]:
     if not request.runtime_activity:
         yield seen + rest
     yield _after(module, "O1")
+
+
+def run_enzyme(module: str, flags: Sequence[str]) -> tuple[str, str]:
+    """The module after Enzyme, and what it said; its loops in an order that is safe.
+
+    What comes back may still be wrong in the way that `undefined_use` finds.
+    """
+    enzyme = find_enzyme()
+    if needs_order(module):
+        module = with_later_loops_first(module, lambda hidden: enzyme.run(hidden, flags))
+    return enzyme.run_and_listen(module, flags)
 
 
 def _after(module: str, passes: str) -> str:

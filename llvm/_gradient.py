@@ -146,7 +146,7 @@ def grad(
     *,
     has_aux: bool = False,
     options: Options = DEFAULT,
-) -> Gradient | LaunchGradient:
+) -> Gradient:
     """The gradient of an ``@njit`` function that returns a real number.
 
     Parameters
@@ -164,7 +164,7 @@ def grad(
     Returns
     -------
     Gradient
-        Takes the function's arguments; returns the gradient for one position, a tuple of them for
+        Or `LaunchGradient`. Takes the function's arguments; returns the gradient for one position, a tuple of them for
         several; with `has_aux`, ``(gradient, aux)``. The gradient of an array is an array of its
         shape, dtype and layout; of a tuple, a tuple. With respect to a complex number it is
         ∂L/∂Re + i ∂L/∂Im (as in PyTorch; JAX returns the conjugate).
@@ -195,7 +195,7 @@ def value_and_grad(
     *,
     has_aux: bool = False,
     options: Options = DEFAULT,
-) -> Gradient | LaunchGradient:
+) -> Gradient:
     """As `grad`, but the result is ``(value, gradient)``, from one run.
 
     With `has_aux` it is ``((value, aux), gradient)``.

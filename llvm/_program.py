@@ -35,7 +35,7 @@ from ._options import DEFAULT, Options
 from ._prepare import Prepared, prepare
 from ._request import DEFAULT_FLAGS, Mode, Request, Threads
 from ._rule_shims import Passes
-from ._separate import parts_for
+from ._separate import with_parts
 
 
 @dataclass(frozen=True)
@@ -355,7 +355,7 @@ def _keys(function: Any, question: Question) -> list[str]:
 def _entry(function: Any, question: Question) -> _cache.Entry:
     """What the cache keeps, made now."""
     objects: list[bytes]
-    undefined: set[str] = set()
+    undefined: tuple[str, ...] = ()
     if question.architecture:
         from ._ptx import emit_ptx  # it starts all of LLVM's targets
 
@@ -366,13 +366,10 @@ def _entry(function: Any, question: Question) -> _cache.Entry:
     else:
         stages = run_stages(function, question)
         differentiated = stages.differentiated
-        code = assemble(stages.optimised)
-        elsewhere = parts_for(code.undefined)
-        parts = list(dict.fromkeys(elsewhere.values()))
-        undefined = {symbol for part in parts for symbol in part.code.undefined}
-        undefined |= set(code.undefined) - elsewhere.keys()
-        may_fail = f"@{COUNT_ERROR}(" in stages.optimised.ir or any(p.may_fail for p in parts)
-        objects = [code.code, *(part.code.code for part in parts)]
+        code, parts_may_fail = with_parts(assemble(stages.optimised))
+        undefined = code.undefined
+        may_fail = parts_may_fail or f"@{COUNT_ERROR}(" in stages.optimised.ir
+        objects = [code.code, *code.parts]
     prepared = differentiated.prepared
     facts = {
         "varying": list(differentiated.request.varying),
@@ -380,7 +377,7 @@ def _entry(function: Any, question: Question) -> _cache.Entry:
         "may_raise": prepared.effects.may_raise,
         "rules_may_fail": may_fail,
         "returned_bits": getattr(prepared.lowered.return_type, "bitwidth", 0),
-        "undefined": sorted(undefined),
+        "undefined": list(undefined),
         "sizes": list(map(len, objects)),
         "width": differentiated.request.width,
     }

@@ -41,6 +41,11 @@ DEFAULT_FLAGS = (
     # With it the shadow of what is allocated in a loop is not cleared where only a rule, or a
     # copy that happens on a branch, uses it: gradients then hold what the memory held before.
     "--enzyme-rematerialize=0",
+    # With them LLVM makes `if p > 0: h -= p * log(p)` a choice between two results. Both are then
+    # differentiated, and where the one that is not chosen has an infinite derivative, 0 · ∞ is NaN.
+    "--phi-node-folding-threshold=0",
+    "--two-entry-phi-node-folding-threshold=0",
+    "--speculate-one-expensive-inst=0",
 )
 
 

@@ -8,7 +8,7 @@ calls, and that becomes an object file of its own, kept on disk like a gradient.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,8 @@ from . import _cache
 from ._arena import with_arena
 from ._compile import ObjectCode, assemble_module
 from ._custom_rule import custom_shims
-from ._differentiate import ERROR_COUNTER, inlined
+from ._diagnostics import refused
+from ._differentiate import ERROR_COUNTER, inlined, run_enzyme
 from ._effects import REGISTRATION
 from ._entry import ERRORS
 from ._enzyme import find_enzyme
@@ -34,6 +35,7 @@ from ._rounding import contracted, loosened, marked
 from ._rule_calls import SYMBOL_PATTERN, RuledCall, find_call
 from ._rule_shims import SHIMS, Passes
 from ._target_machine import remove_unused, run_pipeline, target_machine
+from ._undefined import undefined_use
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,17 @@ class Part:
 _parts: dict[tuple[Any, ...], Part] = {}
 
 
-def parts_for(undefined: Iterable[str]) -> dict[str, Part]:
-    """Of the functions that machine code expects, those of separate rules: the part of each."""
+def with_parts(code: ObjectCode) -> tuple[ObjectCode, bool]:
+    """Machine code with the parts of separate rules that it calls, and whether these can fail."""
     found = {}
-    for symbol in undefined:
+    for symbol in code.undefined:
         if named := _NAME.fullmatch(symbol):
             found[symbol] = _part(find_call(named[1]), _PARTS[named[2]])
-    return found
+    parts = list(dict.fromkeys(found.values()))
+    undefined = {symbol for part in parts for symbol in part.code.undefined}
+    undefined |= set(code.undefined) - found.keys()
+    whole = ObjectCode(code.code, tuple(sorted(undefined)), tuple(p.code.code for p in parts))
+    return whole, any(part.may_fail for part in parts)
 
 
 _NAME = re.compile(rf"({SYMBOL_PATTERN})(?:_({'|'.join(s for g in SHIMS.values() for s in g)}))?")
@@ -108,7 +114,9 @@ def _linear_part(call: RuledCall, part: str, names: Sequence[str]) -> list[str]:
         return [text, unseen]
     # None of the rules that it goes through are separate in turn: all is to be in one object.
     text, more, _ = with_rules(text, replace(passes, whole=True), call, names)
-    text = find_enzyme().run(inlined(marked(text)), DEFAULT_FLAGS)
+    text, _ = run_enzyme(inlined(marked(text)), DEFAULT_FLAGS)
+    if wrong := undefined_use(text):
+        raise refused(*wrong, call.rule.name, "reverse")
     return [contracted(loosened(text)), unseen, *more]
 
 

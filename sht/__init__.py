@@ -6,6 +6,7 @@ from . import operators as operators
 from . import reference as reference
 from . import vectors as vectors
 from ._describe import describe as describe
+from ._field_loss import value_and_grad_through as value_and_grad_through
 from ._geometry import GeometryTransform as GeometryTransform
 from ._geometry_kernels import rings_analysis_into as rings_analysis_into
 from ._geometry_kernels import rings_synthesis_into as rings_synthesis_into

@@ -149,7 +149,7 @@ def standin(devices=1):
         empty=lambda shape, dtype: ndarray(np.empty(shape, dtype)),
         cuda=types.SimpleNamespace(
             Device=Device,
-            get_current_stream=lambda: types.SimpleNamespace(ptr=7),
+            get_current_stream=lambda: types.SimpleNamespace(ptr=7, synchronize=lambda: None),
             function=types.SimpleNamespace(Module=Module),
             driver=types.SimpleNamespace(launchKernel=launch, CUDADriverError=CUDADriverError),
             runtime=types.SimpleNamespace(

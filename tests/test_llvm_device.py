@@ -35,7 +35,7 @@ from llvm._request import Mode, Threads
 from tests import kernel_cases, standin_cuda
 from tests.kernel_cases import CASES, N, mapped, overwrites
 from tests.standin_cuda import ndarray
-from tests.test_llvm_kernels import named, random_like, same_strides
+from tests.test_llvm_kernels import named, random_like, same_strides, with_rule
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 
@@ -169,6 +169,14 @@ def test_transpose_on_a_device(gpu):
     np.testing.assert_allclose(shadow.get(), matrix.T @ dy, rtol=1e-13)
 
 
+def test_rule_on_a_device(gpu):
+    dx, dy = ndarray(np.zeros(N)), ndarray(np.arange(float(N)))
+    run = kernel(with_rule, atomics=False)[N]
+    linear_transpose(run, Duplicated(ndarray(np.zeros(N)), dy), Duplicated(ndarray(np.ones(N)), dx))
+    np.testing.assert_array_equal(dx.get(), 2.0 * np.arange(N))
+    assert not dy.get().any()
+
+
 def test_exception_on_a_device(gpu):
     @numba.njit
     def careful(i, y, x):
@@ -199,6 +207,26 @@ def test_more_threads_than_scratch_for_them(gpu, monkeypatch):
     result = on_gpu(y)
     kernel(temporary.body)[N](result, on_gpu(x), n)
     np.testing.assert_allclose(result.get(), sum(x**k for k in range(n)), rtol=1e-14)
+
+
+def test_what_cuda_says(gpu, monkeypatch):
+    library = sys.modules["cupy"]
+    run, x = kernel(CASES[1].body)[N], np.ones(N)
+
+    def refuses(*_):
+        raise standin_cuda.CUDADriverError("CUDA_ERROR_UNSUPPORTED_PTX_VERSION")
+
+    monkeypatch.setattr(library.cuda.driver, "launchKernel", refuses)
+    with pytest.raises(DeviceError, match=r"kernel `iterate`. Got: CUDA_ERROR_UNSUPPORTED_PTX"):
+        run(on_gpu(x), on_gpu(x), 3)
+
+    def full(*_):
+        raise MemoryError("Out of memory allocating 8 bytes")
+
+    monkeypatch.setattr(library, "zeros", full)
+    with pytest.raises(MemoryError, match="Out of memory") as caught:
+        kernel(CASES[4].body)[N](on_gpu(x), on_gpu(x), 1.0)
+    assert "a launch of the kernel `misfit` on device 0" in caught.value.__notes__[0]
 
 
 def test_arrays_in_two_places(monkeypatch, tmp_path):
@@ -277,6 +305,7 @@ def test_cupy_has_what_the_standin_has():
         dir(library)
     )
     assert hasattr(library.ndarray, "__dlpack_device__")
+    assert issubclass(library.cuda.memory.OutOfMemoryError, MemoryError)
 
 
 def test_carried_to_where_there_is_no_enzyme(monkeypatch, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numba
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
@@ -338,15 +339,31 @@ def same_bits(got, want):
         assert np.asarray(g).tobytes() == np.asarray(w).tobytes()
 
 
-@settings(
-    max_examples=20,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
-)
-@given(programs())
+def some_programs(count):
+    def decorate(test):
+        return settings(
+            max_examples=count,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
+        )(given(programs())(test))
+
+    return decorate
+
+
+@some_programs(10)
 def test_random_program(source):
+    check_or_reject(source)
+
+
+@pytest.mark.slow
+@some_programs(60)
+def test_more_random_programs(source):
+    check_or_reject(source)
+
+
+def check_or_reject(source):
     try:
         check(source)
     except AutodiffError:  # refused, which is not wrong; if most were, Hypothesis would complain

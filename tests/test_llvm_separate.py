@@ -1,5 +1,8 @@
 """Rules that are compiled separately: once for all gradients, and with the same results."""
 
+import resource
+from pathlib import Path
+
 import numba
 import numpy as np
 import pytest
@@ -9,7 +12,9 @@ from llvm import (
     AutodiffError,
     Const,
     Duplicated,
+    Reverse,
     _separate,
+    autodiff,
     grad,
     hvp,
     jvp,
@@ -219,3 +224,30 @@ def test_a_constant_that_varies_is_told(compiled):
         grad(blurred, 1)(X, W)
     with pytest.raises(AutodiffError, match="A rule used by `blurred` failed"):
         jvp(blurred, (X, W), (None, W))
+
+
+def resident():
+    """Bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_what_parts_allocate_is_given_back(compiled):
+    """Also where the gradient itself allocates nothing."""
+
+    @numba.njit
+    def squares(y, x):
+        _square_into(y, x)
+
+    x, y = np.ones(50_000), np.empty(50_000)
+    shadows = Duplicated(y, np.ones(50_000)), Duplicated(x, np.zeros(50_000))
+
+    def run_often():
+        for _ in range(200):
+            autodiff(Reverse, squares, *shadows)
+
+    run_often()
+    before = resident()
+    run_often()
+    assert resident() - before < 20 << 20  # 200 temporaries are 80 MB
+    assert compiled == ["gradient"]

@@ -107,6 +107,11 @@ def test_what_goes_wrong_is_told():
     assert info[0] == linalg.SINGULAR
     linalg.inverse_into(empty, ones * np.nan, info)
     assert info[0] == linalg.NOT_FINITE
+    # Derivatives of what failed are computed, and thrown away: pivots must lie in the matrix.
+    factors = np.full((4, 3), 1e9)
+    linalg.factor_into(factors, ones * np.inf, info)
+    assert info[0] == linalg.NOT_FINITE
+    assert (factors[-1] == [1, 2, 3]).all()
     linalg.cholesky_into(empty, -np.eye(3), info)
     assert info[0] == linalg.NOT_POSITIVE
     linalg.inverse_into(empty, np.eye(3), info)

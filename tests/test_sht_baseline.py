@@ -32,6 +32,8 @@ table = [  # few: everything is compiled anew
     (with_spin, ("synthesis", "adjoint_synthesis"), (False,)),
     (single, ("analysis",), (False,)),
 ]
+if sys.argv[3] == "some":
+    table = [(table[0][0], ("synthesis", "adjoint_analysis"), (False, True))]
 for case, names, ways in table:
     for name in names:
         for divided in ways:
@@ -47,11 +49,15 @@ print("right")
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names x86-64 processors")
 @pytest.mark.parametrize(
-    ("hidden", "cpu"),
-    [("avx512", "haswell"), ("avx,fma,f16c,vaes,vpclmulqdq", "x86-64")],
-    ids=["AVX2", "SSE2"],
+    ("hidden", "cpu", "maps"),
+    [
+        ("avx512", "haswell", "all"),
+        ("avx,fma,f16c,vaes,vpclmulqdq", "x86-64", "some"),
+        pytest.param("avx,fma,f16c,vaes,vpclmulqdq", "x86-64", "all", marks=pytest.mark.slow),
+    ],
+    ids=["AVX2", "SSE2", "SSE2, all"],
 )
-def test_lesser_processors(hidden, cpu):
-    command = [sys.executable, "-c", _PROGRAM, hidden, cpu]
+def test_lesser_processors(hidden, cpu, maps):
+    command = [sys.executable, "-c", _PROGRAM, hidden, cpu, maps]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.strip() == "right", done.stderr[-2000:]
