@@ -10,6 +10,7 @@ import sht
 from enzyme_rules._cupy import DeviceError
 from sht import _device
 from sht._device import device_maps, run_map
+from sht._device_legendre import STEPS
 from sht._legendre_tables import BLOCK
 from sht.grids import (
     FullClenshaw,
@@ -32,6 +33,9 @@ CASES = [
     Case(FullClenshaw(9, 20), 5, aliasing="fold"),
     Case(FullGaussian(9, 2), 8, aliasing="fold"),
     Case(OctahedralGaussian.for_lmax(127), 127),
+    # Large enough for functions that begin to matter at a step in between.
+    Case(OctahedralGaussian.for_lmax(255), 255),
+    Case(HEALPix(64), 191, spin=2, aliasing="fold"),
     Case(OctahedralGaussian(12), 20, orders=RULES[1], aliasing="fold"),
     Case(OctaminimalGaussian(6), 9, aliasing="fold", truncation="rhomboidal"),
     Case(HEALPix(8), 23, aliasing="fold"),
@@ -49,6 +53,7 @@ SOME = [
     Case(FullGaussian(33, 64), 31),
     Case(OctahedralGaussian(12), 20),
     Case(HEALPix(4), 12, spin=2, aliasing="fold"),
+    Case(OctahedralGaussian.for_lmax(255), 255),
 ]
 BOTH_WAYS = ("synthesis", "analysis")
 
@@ -163,6 +168,17 @@ def test_imaginary_parts_of_order_zero(case):
             other = given.copy()
             other[..., zero] += 1j
             assert np.array_equal(run_map(name, t, other), result)
+
+
+def test_functions_begin_at_multiples_of_steps():
+    t = SOME[-1].transform()
+    tables = device_maps(t, None)._tables.legendre
+    first, aligned = t.legendre.first, tables.first
+    matter = first < np.diff(t.legendre.starts)[:, None]
+    assert np.any(first[matter] % STEPS)
+    assert np.array_equal(aligned[matter], first[matter] // STEPS * STEPS)
+    assert not np.any(aligned % STEPS)
+    assert not np.any(tables.starts % STEPS)
 
 
 def test_shapes_of_batches():
