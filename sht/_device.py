@@ -25,18 +25,12 @@ from enzyme_rules._cupy import cupy, on_device, uploaded
 from enzyme_rules.cufft import brfft_rings_into, rfft_rings_into, sizes
 
 from ._apply import apply_run
+from ._device_blocks import analysis_of_block, synthesis_of_block
 from ._device_fourier import points_of_values, spectra_of_sums, sums_of_spectra, values_of_points
-from ._device_legendre import (
-    STEPS,
-    Window,
-    analysis_of_block,
-    analysis_of_tile,
-    functions_of,
-    synthesis_of_block,
-    synthesis_of_tile,
-)
+from ._device_legendre import STEPS, Window
 from ._device_pack import pack_of, unpack_of
 from ._device_tables import make_device_tables
+from ._device_tiles import analysis_of_tile, functions_of, synthesis_of_tile
 from ._legendre import PHASES, WIDTH
 from ._legendre_tables import BLOCK
 from ._simd import LANES, RINGS
@@ -45,7 +39,7 @@ _BYTES = 1 << 30
 """Of sums and coefficients at a time."""
 
 _FUNCTION_BYTES = 1 << 28
-"""Of functions that blocks begin with, at a time: all of them up to about T700."""
+"""Of functions that blocks begin with, at a time: of scalars all of them, up to about T750."""
 
 
 def device_maps(t: Any, device: int | None) -> DeviceMaps:

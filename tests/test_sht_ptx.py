@@ -7,18 +7,12 @@ import pytest
 
 from llvm import Const, Duplicated, Reverse, kernel, ptx
 from llvm._cuda_files import assemble
+from sht._device_blocks import analysis_of_block, synthesis_of_block
 from sht._device_fourier import points_of_values, spectra_of_sums, sums_of_spectra, values_of_points
-from sht._device_legendre import (
-    STEPS,
-    Window,
-    analysis_of_block,
-    analysis_of_tile,
-    functions_of,
-    synthesis_of_block,
-    synthesis_of_tile,
-)
+from sht._device_legendre import STEPS, Window
 from sht._device_pack import pack_of, unpack_of
 from sht._device_tables import make_device_tables
+from sht._device_tiles import analysis_of_tile, functions_of, synthesis_of_tile
 from sht._simd import RINGS
 from sht.grids import FullGaussian
 from tests.sht_cases import Case
