@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import llvmlite.binding as llvm
 
-from ._block_order import needs_order, with_later_loops_first
+from ._block_order import needs_order, reordered, with_later_loops_first
 from ._diagnostics import has_crashed, refused, translate
 from ._enzyme import Enzyme, find_enzyme
 from ._errors import AutodiffError, ToolchainError
@@ -142,12 +142,12 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
     rest = _derivative(prepared, request) + _entry(prepared, request)
     enzyme = find_enzyme()
     failures: list[AutodiffError] = []
-    for module in _forms(seen, rest, request):
+    for module, order, last in _attempts(seen, rest, request):
         try:
             started = time.perf_counter()
-            if needs_order(module):
-                module = _ordered(module, enzyme, request)
-            result, said = enzyme.run_and_listen(module, request.flags)
+            result, said = enzyme.run_and_listen(
+                _ordered(module, order, enzyme, request), request.flags
+            )
             seconds = time.perf_counter() - started
             if wrong := undefined_use(result):
                 failures.append(refused(*wrong, prepared, request.mode.value))
@@ -155,9 +155,10 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
             return Differentiated(prepared, request, revealed(result), said, seconds)
         except ToolchainError as error:
             failure = translate(error, prepared, request.mode.value)
-            failure.__cause__ = error
+            if failure is not error:
+                failure.__cause__ = error
             failures.append(failure)
-            if not has_crashed(error):
+            if last and not has_crashed(error):
                 break
     raise failures[0]
 
@@ -176,8 +177,32 @@ def _forms(seen: str, rest: str, request: Request) -> Iterator[str]:
     yield _after(module, "O1")
 
 
-def _ordered(module: str, enzyme: Enzyme, request: Request) -> str:
-    return with_later_loops_first(module, lambda hidden: enzyme.run(hidden, request.flags))
+class _Order(enum.Enum):
+    """How the blocks of a module come to stand as `_block_order` says."""
+
+    AS_THEY_ARE = enum.auto()
+    OPTIMISED_FIRST = enum.auto()
+    # Where Enzyme no longer sees the types of what LLVM has optimised twice. What LLVM unrolls
+    # stands in the wrong order then.
+    INLINED_FIRST = enum.auto()
+
+
+def _attempts(seen: str, rest: str, request: Request) -> Iterator[tuple[str, _Order, bool]]:
+    """Each form of the module, in each order, and whether it is the last order."""
+    for module in _forms(seen, rest, request):
+        if needs_order(module):
+            yield module, _Order.OPTIMISED_FIRST, False
+            yield module, _Order.INLINED_FIRST, True
+        else:
+            yield module, _Order.AS_THEY_ARE, True
+
+
+def _ordered(module: str, order: _Order, enzyme: Enzyme, request: Request) -> str:
+    if order is _Order.OPTIMISED_FIRST:
+        return with_later_loops_first(
+            module, lambda hidden: enzyme.run_and_listen(hidden, request.flags)[0]
+        )
+    return reordered(_after(module, "O0")) if order is _Order.INLINED_FIRST else module
 
 
 def _after(module: str, passes: str) -> str:
