@@ -165,8 +165,9 @@ def grad(
     -------
     Gradient
         Or `LaunchGradient`. Takes the function's arguments; returns the gradient for one position,
-        a tuple of them for several; with `has_aux`, ``(gradient, aux)``. The gradient of an array is an array of its
-        shape, dtype and layout; of a tuple, a tuple. With respect to a complex number it is
+        a tuple of them for several; with `has_aux`, ``(gradient, aux)``. The gradient of an array
+        is an array of its shape, dtype and layout; of a tuple, a tuple. With respect to a complex
+        number it is
         ∂L/∂Re + i ∂L/∂Im (as in PyTorch; JAX returns the conjugate).
 
     Raises
