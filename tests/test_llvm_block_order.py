@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import pytest
 
-import llvm._differentiate
+import llvm._ordered_runs
 from llvm import AutodiffError, grad
 from llvm._block_order import reordered, with_later_loops_first
 from llvm._undefined import undefined_use

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numba import typeof
 
-import llvm._differentiate
+import llvm._ordered_runs
 import llvm._target_machine
 from llvm import AutodiffError
 from llvm._call import call
