@@ -9,19 +9,17 @@ from dataclasses import dataclass, field
 
 import llvmlite.binding as llvm
 
-from ._block_order import needs_order, with_later_loops_first
-from ._diagnostics import has_crashed, refused, translate
+from ._diagnostics import has_crashed, translate
 from ._entry import ERRORS, entry
-from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
 from ._forks import crashed_on_team, forked, joined
 from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
+from ._ordered_runs import run_enzyme
 from ._prepare import Prepared
 from ._request import Mode, Request, Threads
 from ._rounding import marked
 from ._rule_calls import PREFIX, always_shadowed, integers_marked, revealed
 from ._target_machine import run_pipeline, target_machine
-from ._undefined import undefined_use
 
 _DUP, _CONST = "enzyme_dup", "enzyme_const"
 _RUNTIME_ACTIVITY, _WIDTH = "enzyme_runtime_activity", "enzyme_width"
@@ -76,25 +74,26 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
         seen = forked(seen, prepared)
     rest = _derivative(prepared, request) + entry(prepared, request)
     failures: list[AutodiffError] = []
+    mode = request.mode.value
     for module in _forms(seen, rest, request):
         try:
             started = time.perf_counter()
-            result, said = run_enzyme(module, request.flags)
+            result, said = run_enzyme(module, request.flags, prepared.lowered.name, mode)
             seconds = time.perf_counter() - started
-            if wrong := undefined_use(result):
-                failures.append(refused(*wrong, prepared.lowered.name, request.mode.value))
-                continue
             result = joined(result) if shared else result
             return Differentiated(prepared, request, revealed(result), said, seconds)
         except ToolchainError as error:
             if shared and has_crashed(error):
                 failure = crashed_on_team(prepared)
             else:
-                failure = translate(error, prepared, request.mode.value)
-            failure.__cause__ = error
+                failure = translate(error, prepared, mode)
+            if failure is not error:
+                failure.__cause__ = error
             failures.append(failure)
             if not has_crashed(error):
                 break
+        except AutodiffError as error:  # refused, since it would be wrong
+            failures.append(error)
     raise failures[0]
 
 
@@ -110,17 +109,6 @@ def _forms(seen: str, rest: str, request: Request) -> Iterator[str]:
     if not request.runtime_activity:
         yield seen + rest
     yield _after(module, "O1")
-
-
-def run_enzyme(module: str, flags: Sequence[str]) -> tuple[str, str]:
-    """The module after Enzyme, and what it said; its loops in an order that is safe.
-
-    What comes back may still be wrong in the way that `undefined_use` finds.
-    """
-    enzyme = find_enzyme()
-    if needs_order(module):
-        module = with_later_loops_first(module, lambda hidden: enzyme.run(hidden, flags))
-    return enzyme.run_and_listen(module, flags)
 
 
 def _after(module: str, passes: str) -> str:

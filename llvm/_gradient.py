@@ -164,9 +164,10 @@ def grad(
     Returns
     -------
     Gradient
-        Or `LaunchGradient`. Takes the function's arguments; returns the gradient for one position, a tuple of them for
-        several; with `has_aux`, ``(gradient, aux)``. The gradient of an array is an array of its
-        shape, dtype and layout; of a tuple, a tuple. With respect to a complex number it is
+        Or `LaunchGradient`. Takes the function's arguments; returns the gradient for one position,
+        a tuple of them for several; with `has_aux`, ``(gradient, aux)``. The gradient of an array
+        is an array of its shape, dtype and layout; of a tuple, a tuple. With respect to a complex
+        number it is
         ∂L/∂Re + i ∂L/∂Im (as in PyTorch; JAX returns the conjugate).
 
     Raises

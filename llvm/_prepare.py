@@ -282,6 +282,12 @@ def _mark_symbols(text: str) -> str:
     text = mark_inactive(_DECLARED.sub(declaration, text))
     reshape = r"^(declare i32 @numba_attempt_nocopy_reshape\(.*\)) nofree"
     text = re.sub(reshape, r"\1 memory(argmem: readwrite) nofree", text, flags=re.M)
+    # Shapes and strides, of which optimised code may leave Enzyme nothing else to go by.
+    text = re.sub(
+        r"\bcall i32 @numba_attempt_nocopy_reshape\([^\n]*",
+        lambda found: re.sub(r"\bptr (?=%)", f"ptr {_INTEGERS} ", found[0]),
+        text,
+    )
     # Within a part of a parallel loop always the same. As a call that may depend on memory Enzyme
     # does not find it, inactive as it is, in the parts that regions have it derive.
     text = re.sub(r"^(declare i64 @get_thread_id\(\)).*$", rf"\1 {_PURE}", text, flags=re.M)
@@ -289,6 +295,7 @@ def _mark_symbols(text: str) -> str:
 
 
 _INTEGER = '"enzyme_type"="{[-1]:Integer}"'
+_INTEGERS = '"enzyme_type"="{[-1]:Pointer, [-1,-1]:Integer}"'
 _PURE = 'nofree nounwind willreturn memory(none) "enzyme_inactive" "enzyme_no_escaping_allocation"'
 
 

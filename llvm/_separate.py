@@ -20,8 +20,7 @@ from . import _cache
 from ._arena import with_arena
 from ._compile import ObjectCode, assemble_module
 from ._custom_rule import custom_shims
-from ._diagnostics import refused
-from ._differentiate import ERROR_COUNTER, inlined, run_enzyme
+from ._differentiate import ERROR_COUNTER, inlined
 from ._effects import REGISTRATION
 from ._entry import ERRORS
 from ._enzyme import find_enzyme
@@ -29,13 +28,13 @@ from ._fingerprint import part_fingerprint
 from ._linear_rule import linear_shims
 from ._lower import linked_texts, make_private
 from ._memory_types import without_types
+from ._ordered_runs import run_enzyme
 from ._prepare import bodies, body_of, with_rules
 from ._request import DEFAULT_FLAGS
 from ._rounding import contracted, loosened, marked
 from ._rule_calls import SYMBOL_PATTERN, RuledCall, find_call
 from ._rule_shims import SHIMS, Passes
 from ._target_machine import remove_unused, run_pipeline, target_machine
-from ._undefined import undefined_use
 
 
 @dataclass(frozen=True)
@@ -114,9 +113,7 @@ def _linear_part(call: RuledCall, part: str, names: Sequence[str]) -> list[str]:
         return [text, unseen]
     # None of the rules that it goes through are separate in turn: all is to be in one object.
     text, more, _ = with_rules(text, replace(passes, whole=True), call, names)
-    text, _ = run_enzyme(inlined(marked(text)), DEFAULT_FLAGS)
-    if wrong := undefined_use(text):
-        raise refused(*wrong, call.rule.name, "reverse")
+    text, _ = run_enzyme(inlined(marked(text)), DEFAULT_FLAGS, call.rule.name, "reverse")
     return [contracted(loosened(text)), unseen, *more]
 
 

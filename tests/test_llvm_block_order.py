@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import pytest
 
-import llvm._differentiate
+import llvm._ordered_runs
 from llvm import AutodiffError, grad
 from llvm._block_order import reordered, with_later_loops_first
 from llvm._undefined import undefined_use
@@ -284,7 +284,7 @@ def test_no_undefined_use(line):
 
 
 def test_a_derivative_with_undefined_uses_is_refused(monkeypatch):
-    monkeypatch.setattr(llvm._differentiate, "needs_order", lambda ir: False)
+    monkeypatch.setattr(llvm._ordered_runs, "needs_order", lambda ir: False)
 
     @numba.njit
     def unordered(a):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numba import typeof
 
-import llvm._differentiate
+import llvm._ordered_runs
 import llvm._target_machine
 from llvm import AutodiffError
 from llvm._call import call
@@ -162,14 +162,14 @@ def test_noalias_is_left_out_of_the_function_itself():
 
 
 def seen_by_enzyme(monkeypatch, **options):
-    enzyme, seen = llvm._differentiate.find_enzyme(), []
+    enzyme, seen = llvm._ordered_runs.find_enzyme(), []
 
     class Listening:
         def run_and_listen(self, ir, flags):
             seen.append((ir, flags))
             return enzyme.run_and_listen(ir, flags)
 
-    monkeypatch.setattr(llvm._differentiate, "find_enzyme", Listening)
+    monkeypatch.setattr(llvm._ordered_runs, "find_enzyme", Listening)
     run_stages(chain, question(**options))
     monkeypatch.undo()
     return seen[0]
@@ -180,7 +180,7 @@ def test_passes_before_are_run_on_what_enzyme_sees(monkeypatch, passes):
     plain, _ = seen_by_enzyme(monkeypatch)
     optimised, _ = seen_by_enzyme(monkeypatch, passes_before=passes)
     assert plain.count(" = alloca ") > 20 > optimised.count(" = alloca ")
-    assert "__enzyme_autodiff" in optimised
+    assert "autodiff_derivative" in optimised
 
 
 def test_flags_reach_enzyme(monkeypatch):

@@ -1,0 +1,65 @@
+"""Runs of Enzyme with the loops of a module in an order that is safe, and a look at the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import llvmlite.binding as llvm
+
+from ._block_order import needs_order, reordered, with_later_loops_first
+from ._diagnostics import has_crashed, refused
+from ._enzyme import find_enzyme
+from ._errors import AutodiffError, ToolchainError
+from ._target_machine import run_pipeline, target_machine
+from ._undefined import undefined_use
+
+
+def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple[str, str]:
+    """The module after Enzyme, and what it said on the way.
+
+    Parameters
+    ----------
+    module : str
+    flags : sequence of str
+    name, mode : str
+        The function and how it is differentiated, for messages.
+
+    Raises
+    ------
+    ToolchainError
+        Enzyme fails; one of its crashes, if it crashed in any order.
+    AutodiffError
+        What it made takes values that nothing has set.
+    """
+    enzyme = find_enzyme()
+
+    def optimised_first() -> str:
+        return with_later_loops_first(
+            module, lambda hidden: enzyme.run_and_listen(hidden, flags)[0]
+        )
+
+    orders: list[Callable[[], str]] = [lambda: module]
+    if needs_order(module):
+        orders = [optimised_first, lambda: _inlined_first(module)]
+    failures: list[AutodiffError] = []
+    for ordered in orders:
+        try:
+            result, said = enzyme.run_and_listen(ordered(), flags)
+        except ToolchainError as error:
+            failures.append(error)
+            continue
+        if wrong := undefined_use(result):
+            failures.append(refused(*wrong, name, mode))
+        else:
+            return result, said
+    crashes = [e for e in failures if isinstance(e, ToolchainError) and has_crashed(e)]
+    raise (crashes or failures)[0]
+
+
+def _inlined_first(module: str) -> str:
+    """Where Enzyme does not see the types of what LLVM has optimised twice.
+
+    What LLVM unrolls stands in the wrong order then.
+    """
+    parsed = llvm.parse_assembly(module)
+    return reordered(str(run_pipeline(parsed, target_machine(), "O0", vectorise=False)))
