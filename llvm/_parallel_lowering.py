@@ -14,7 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from llvmlite import ir
 from numba.core import cgutils, types
@@ -52,6 +52,7 @@ class Region:
     own: frozenset[int]
     read: frozenset[int]
     aliases: bool
+    separate: ClassVar[bool] = False  # as of a `Rule`
 
     @property
     def name(self) -> str:
