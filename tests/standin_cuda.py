@@ -5,6 +5,7 @@ scratch of its threads; the registers of a thread are variables, and libdevice i
 What it cannot show is what a driver says, how fast anything is, and what threads do at once.
 """
 
+import contextlib
 import ctypes
 import random
 import re
@@ -34,20 +35,32 @@ class ndarray:
         self._array = array
         self._device = device
         self.data = types.SimpleNamespace(ptr=array.__array_interface__["data"][0])
-        self.shape, self.strides = array.shape, array.strides
-        self.dtype, self.size = array.dtype, array.size
+        for name in ("shape", "strides", "dtype", "size", "ndim", "flags", "nbytes"):
+            setattr(self, name, getattr(array, name))
 
     def __dlpack_device__(self):
         return 2, self._device
 
+    def __array__(self, *_, **__):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def __len__(self):
+        return len(self._array)
+
     def __getitem__(self, key):
         return ndarray(self._array[key], self._device)
+
+    def __setitem__(self, key, value):
+        self._array[key] = value._array if isinstance(value, ndarray) else value
 
     def get(self):
         return self._array.copy()
 
     def copy(self):
         return ndarray(self._array.copy(), self._device)
+
+    def reshape(self, *shape):
+        return ndarray(self._array.reshape(*shape), self._device)
 
     def sum(self, axis):
         return ndarray(self._array.sum(axis=axis), self._device)
@@ -127,6 +140,27 @@ def _for_host(text):
     return text + "\ndeclare ptr @malloc(i64)\n"
 
 
+class Plan1d:
+    """An FFT of real rows, as cuFFT does it: unnormalised, by a plan for so many."""
+
+    def __init__(self, n, kind, batch):
+        self.n, self.kind, self.batch = n, kind, batch
+
+    def fft(self, given, output, direction):
+        assert direction is None
+        assert len(given._array) == self.batch
+        if self.kind in ("R2C", "D2Z"):
+            output._array[...] = np.fft.rfft(given._array)
+        else:
+            output._array[...] = np.fft.irfft(given._array, self.n, norm="forward")
+            given._array[...] = np.nan
+
+
+def _garbage(shape, dtype):
+    """What is not overwritten is noticed."""
+    return np.full(shape, np.nan if dtype.kind in "fc" else 77, dtype)
+
+
 def _memcpy(target, source, size, kind):
     ctypes.memmove(target, source, size)
 
@@ -145,15 +179,23 @@ def standin(devices=1):
         from_dlpack=lambda other: ndarray(other._array, other._device),
         zeros_like=lambda array: ndarray(np.zeros_like(array._array)),
         ascontiguousarray=lambda array: ndarray(np.ascontiguousarray(array._array)),
-        zeros=lambda shape, dtype: ndarray(np.zeros(shape, dtype)),
-        empty=lambda shape, dtype: ndarray(np.empty(shape, dtype)),
+        zeros=lambda shape, dtype=float: ndarray(np.zeros(shape, dtype)),
+        empty=lambda shape, dtype=float: ndarray(_garbage(shape, np.dtype(dtype))),
+        empty_like=lambda array: ndarray(_garbage(array.shape, array.dtype)),
+        shares_memory=lambda a, b: np.shares_memory(a._array, b._array),
+        asarray=lambda array: ndarray(np.array(array)),
         cuda=types.SimpleNamespace(
             Device=Device,
             get_current_stream=lambda: types.SimpleNamespace(ptr=7, synchronize=lambda: None),
             function=types.SimpleNamespace(Module=Module),
+            cufft=types.SimpleNamespace(
+                Plan1d=Plan1d, **{f"CUFFT_{k}": k for k in ("R2C", "C2R", "D2Z", "Z2D")}
+            ),
+            using_allocator=lambda allocator: contextlib.nullcontext(),
             driver=types.SimpleNamespace(launchKernel=launch, CUDADriverError=CUDADriverError),
             runtime=types.SimpleNamespace(
                 getDeviceCount=count,
+                getDevice=lambda: 0,
                 runtimeGetVersion=lambda: 13000,
                 CUDARuntimeError=CUDARuntimeError,
                 memcpy=_memcpy,
