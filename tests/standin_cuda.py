@@ -31,6 +31,9 @@ class CUDARuntimeError(RuntimeError):
 class ndarray:
     """A device's array, which NumPy cannot take for one of its own."""
 
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
     def __init__(self, array, device=0):
         self._array = array
         self._device = device
