@@ -94,11 +94,6 @@ def device_of(call: str, arrays: Iterable[Any]) -> int | None:
     return next(iter(places), None)
 
 
-def namespace_of(call: str, *arrays: Any) -> Any:
-    """The library of some arrays: `cupy` if they are on a device, else `numpy`."""
-    return np if device_of(call, arrays) is None else cupy()
-
-
 def on_device(device: int | None) -> AbstractContextManager[Any]:
     """A block in which a device is the current one; None for the host."""
     return nullcontext() if device is None else cupy().cuda.Device(device)

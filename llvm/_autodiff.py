@@ -170,8 +170,8 @@ def _autodiff(
         )
     if mode is Forward:
         return tangent if program.returns_value else None
-    for k, place in places.items():
-        place[...] += shadows[k]
+    for k, derivative in places.items():
+        derivative[...] += shadows[k]
     return tuple(
         shadows[start]
         for activity, start in zip(activities, starts, strict=False)

@@ -8,13 +8,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ._entry import RETURNED_NONE
 from ._errors import AutodiffError
 from ._flat import flatten, rebuild
 from ._marshal import Span, copy_like, first_overlap, zeros_like
 from ._program import Program
 
-_RETURNED_NONE = -2
-_STATUS_OK = (0, _RETURNED_NONE)
+_STATUS_OK = (0, RETURNED_NONE)
 _LOW = 0xFFFFFFFF
 
 
@@ -81,7 +81,7 @@ def call(
     result = program.loaded.entry(block)
     status = result & _LOW
     status -= (1 << 32) if status >= 1 << 31 else 0
-    none = status == _RETURNED_NONE and program.returns_value
+    none = status == RETURNED_NONE and program.returns_value
     if status in _STATUS_OK and not result >> 32 and not none:
         spare.update((k, shadows[k]) for k in hidden)
         program.spares.append(spare)

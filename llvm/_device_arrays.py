@@ -14,9 +14,10 @@ from ._marshal import address, bounds
 
 
 class _Memory:
-    """Says where an array is and what it looks like."""
+    """Says where an array is and what it looks like, and keeps alive what it is in."""
 
-    def __init__(self, start: int, shape: Any, dtype: np.dtype, strides: Any) -> None:
+    def __init__(self, owner: Any, start: int, shape: Any, dtype: np.dtype, strides: Any) -> None:
+        self.owner = owner
         self.__array_interface__ = {
             "data": (start, False),
             "shape": tuple(shape),
@@ -35,7 +36,7 @@ def header(array: Any) -> np.ndarray:
     array = as_cupy(array)
     if array.size == 0:
         return np.empty(array.shape, array.dtype)
-    memory: Any = _Memory(array.data.ptr, array.shape, np.dtype(array.dtype), array.strides)
+    memory: Any = _Memory(array, array.data.ptr, array.shape, np.dtype(array.dtype), array.strides)
     return np.asarray(memory)
 
 
@@ -48,12 +49,13 @@ def headers(values: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def device_zeros_like(array: np.ndarray) -> tuple[np.ndarray, Any]:
-    """The header of zeros on the current device, with the strides of `array`, and their memory."""
+def device_zeros_like(array: np.ndarray) -> np.ndarray:
+    """The header of zeros on the current device, with the strides of `array`."""
     if array.size == 0:
-        return np.empty(array.shape, array.dtype), None
+        return np.empty(array.shape, array.dtype)
     start = address(array)
     low, high = bounds(array, start)
     buffer = cupy().zeros(high - low, "u1")
-    place: Any = _Memory(buffer.data.ptr + start - low, array.shape, array.dtype, array.strides)
-    return np.asarray(place), buffer
+    start += buffer.data.ptr - low
+    memory: Any = _Memory(buffer, start, array.shape, array.dtype, array.strides)
+    return np.asarray(memory)

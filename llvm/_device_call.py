@@ -27,7 +27,7 @@ def call_on_device(
     shadows: list[Any],
     device: int,
     *,
-    seed: float = 1.0,
+    seed: float,
     scratch: int,
 ) -> tuple[float, float]:
     """As `call`, for a kernel compiled for a GPU.
@@ -61,7 +61,7 @@ def call_on_device(
     name, code = function.py_func.__qualname__, program.loaded
     values = flatten(arguments)
     with on_device(device), code.errors(device):
-        alive = _zeros_where_missing(program, values, shadows)
+        _fill_with_zeros(program, values, shadows)
         block, spans = frame.fill(values, shadows, seed)
         overlap = first_overlap(spans)
         if overlap is not None:
@@ -92,24 +92,20 @@ def call_on_device(
             found = numbers.get().reshape(-1, 2)
             for row, (position, _, ty) in zip(found, frame.number_words, strict=True):
                 shadows[position] = _number(row, ty)
-        del alive  # until here, for kernels that are still to run
         if returned is None:
             return 0.0, 0.0
         sums = returned.sum(axis=1).get()
         return float(sums[0]), float(sums[1])
 
 
-def _zeros_where_missing(program: Program, values: list[Any], shadows: list[Any]) -> list[Any]:
-    """Put zeros where an array needs a shadow; what keeps them alive."""
-    alive: list[Any] = []
+def _fill_with_zeros(program: Program, values: list[Any], shadows: list[Any]) -> None:
+    """Put zeros where an array needs a shadow and has none."""
     count = program.frame.shadows
     for k, item in enumerate(program.frame.items):
         if item.kind == "array" and item.varies:
             for s in range(count * k, count * (k + 1)):
                 if shadows[s] is None:
-                    shadows[s], buffer = device_zeros_like(values[k])
-                    alive.append(buffer)
-    return alive
+                    shadows[s] = device_zeros_like(values[k])
 
 
 def _check(name: str, raised: np.ndarray, scratch: int) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from enzyme_rules._cupy import DeviceError, cupy, on_device
+from enzyme_rules._cupy import DeviceError, cupy
 
 from ._device_memory import BLOCK, uses_scratch
 from ._entry import ERRORS, KERNEL
@@ -42,7 +42,7 @@ class DeviceCode:
     def launch(
         self, device: int, n: int, words: bytes, addresses: tuple[int, int, int], scratch: int
     ) -> None:
-        """Launch n threads in the current stream.
+        """Launch n threads in the current stream of a device, which is the current one.
 
         Parameters
         ----------
@@ -54,38 +54,35 @@ class DeviceCode:
             Of the places of values, tangents, and what is raised.
         scratch : int
             Bytes for each thread, if it allocates.
-
         """
         library = cupy()
-        with on_device(device):
-            blocks = min(-(-n // BLOCK), _MOST_BLOCKS)
-            buffer, start = None, 0
-            if self.uses_scratch:
-                scratch = -(-scratch // 16) * 16
-                blocks = max(1, min(blocks, _MOST_SCRATCH // (BLOCK * scratch)))
-                buffer = library.empty(blocks * BLOCK * scratch, "u1")
-                start = buffer.data.ptr
-            block = ctypes.create_string_buffer(words, max(8, len(words)))
-            numbers = [ctypes.c_uint64(number) for number in (*addresses, start, scratch)]
-            places = [ctypes.addressof(place) for place in (block, *numbers)]
-            parameters = (ctypes.c_void_p * len(places))(*places)
-            stream = library.cuda.get_current_stream().ptr
-            kernel = self._module(library, device).get_function(KERNEL)
-            library.cuda.driver.launchKernel(
-                *(kernel.ptr, blocks, 1, 1, BLOCK, 1, 1),
-                *(0, stream, ctypes.addressof(parameters), 0),
-            )
+        blocks = min(-(-n // BLOCK), _MOST_BLOCKS)
+        buffer, start = None, 0
+        if self.uses_scratch:
+            scratch = -(-scratch // 16) * 16
+            blocks = max(1, min(blocks, _MOST_SCRATCH // (BLOCK * scratch)))
+            buffer = library.empty(blocks * BLOCK * scratch, "u1")
+            start = buffer.data.ptr
+        block = ctypes.create_string_buffer(words, max(8, len(words)))
+        numbers = [ctypes.c_uint64(number) for number in (*addresses, start, scratch)]
+        places = [ctypes.addressof(place) for place in (block, *numbers)]
+        parameters = (ctypes.c_void_p * len(places))(*places)
+        stream = library.cuda.get_current_stream().ptr
+        kernel = self._module(library, device).get_function(KERNEL)
+        library.cuda.driver.launchKernel(
+            *(kernel.ptr, blocks, 1, 1, BLOCK, 1, 1),
+            *(0, stream, ctypes.addressof(parameters), 0),
+        )
 
     def rule_errors(self, device: int) -> int:
-        """How many rules have failed so far in this kernel on a device. Waits for it."""
+        """How many rules have failed so far in this kernel on the current device. Waits for it."""
         library = cupy()
-        with on_device(device):
-            address = self._module(library, device).get_global_var(ERRORS)
-            count = ctypes.c_int64()
-            place = getattr(address, "ptr", address)
-            library.cuda.get_current_stream().synchronize()
-            library.cuda.runtime.memcpy(ctypes.addressof(count), place, 8, 2)  # device to host
-            return count.value
+        address = self._module(library, device).get_global_var(ERRORS)
+        count = ctypes.c_int64()
+        place = getattr(address, "ptr", address)
+        library.cuda.get_current_stream().synchronize()
+        library.cuda.runtime.memcpy(ctypes.addressof(count), place, 8, 2)  # device to host
+        return count.value
 
     def _module(self, library: Any, device: int) -> Any:
         with self._lock:

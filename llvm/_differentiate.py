@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import llvmlite.binding as llvm
-
 from ._diagnostics import has_crashed, translate
 from ._entry import ERRORS, entry
 from ._errors import AutodiffError, ToolchainError
@@ -19,7 +17,7 @@ from ._prepare import Prepared
 from ._request import Mode, Request, Threads
 from ._rounding import marked
 from ._rule_calls import PREFIX, always_shadowed, integers_marked, revealed
-from ._target_machine import run_pipeline, target_machine
+from ._target_machine import passed
 
 _DUP, _CONST = "enzyme_dup", "enzyme_const"
 _RUNTIME_ACTIVITY, _WIDTH = "enzyme_runtime_activity", "enzyme_width"
@@ -105,15 +103,10 @@ def _forms(seen: str, rest: str, request: Request) -> Iterator[str]:
     """
     seen = marked(seen)
     module = inlined(seen) + rest
-    yield _after(module, request.passes_before) if request.passes_before else module
+    yield passed(module, request.passes_before) if request.passes_before else module
     if not request.runtime_activity:
         yield seen + rest
-    yield _after(module, "O1")
-
-
-def _after(module: str, passes: str) -> str:
-    parsed = llvm.parse_assembly(module)
-    return str(run_pipeline(parsed, target_machine(), passes, vectorise=False))
+    yield passed(module, "O1")
 
 
 def _refuse_recursion(prepared: Prepared) -> None:

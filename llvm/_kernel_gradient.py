@@ -84,10 +84,11 @@ class LaunchGradient:
                     bound = (*bound[:k], rebuild(bound[k], iter(copies)), *bound[k + 1 :])
             shadows: list[Any] = [None] * len(program.frame.items)
             found: dict[int, Any] = {}
+            values = flatten(bound)
             for k in chosen:
                 for s in range(program.starts[k], program.starts[k + 1]):
                     if program.frame.items[s].kind == "array" and program.frame.items[s].varies:
-                        found[s] = cupy().zeros_like(flatten(bound)[s])
+                        found[s] = cupy().zeros_like(values[s])
                         shadows[s] = headers([found[s]])[0]
             value, _ = call_launch(place, self.launch, program, headers(bound), shadows, seed=1.0)
         everything = [found.get(s, shadow) for s, shadow in enumerate(shadows)]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import llvmlite.binding as llvm
-
 from ._block_order import needs_order, reordered, with_later_loops_first
 from ._diagnostics import has_crashed, refused
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
-from ._target_machine import run_pipeline, target_machine
+from ._target_machine import passed
 from ._undefined import undefined_use
 
 
@@ -34,9 +32,7 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
     enzyme = find_enzyme()
 
     def optimised_first() -> str:
-        return with_later_loops_first(
-            module, lambda hidden: enzyme.run_and_listen(hidden, flags)[0]
-        )
+        return with_later_loops_first(module, lambda hidden: enzyme.run(hidden, flags))
 
     orders: list[Callable[[], str]] = [lambda: module]
     if needs_order(module):
@@ -61,5 +57,4 @@ def _inlined_first(module: str) -> str:
 
     What LLVM unrolls stands in the wrong order then.
     """
-    parsed = llvm.parse_assembly(module)
-    return reordered(str(run_pipeline(parsed, target_machine(), "O0", vectorise=False)))
+    return reordered(passed(module, "O0"))

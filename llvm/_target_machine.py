@@ -103,6 +103,12 @@ def run_pipeline(
     return llvm.parse_assembly(text)
 
 
+def passed(text: str, passes: str) -> str:
+    """IR text after a level or a pipeline, as scalar code: for what Enzyme sees, or has made."""
+    module = llvm.parse_assembly(text)
+    return str(run_pipeline(module, target_machine(), passes, vectorise=False))
+
+
 def tool_for(passes: str) -> str:
     """What runs a level or a pipeline besides llvmlite, for cache keys."""
     if not passes or level_of(passes) is not None:

@@ -11,14 +11,14 @@ FENCE = re.compile(r"^```.*$", re.M)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
-@pytest.mark.parametrize("page", ["tutorial", "numba", "gpu"])
-def test_code_of(page):
+@pytest.mark.parametrize(("page", "least"), [("tutorial", 21), ("numba", 21), ("gpu", 10)])
+def test_code_of(page, least):
     path = ROOT / "docs" / f"{page}.md"
     text = FENCE.sub("", path.read_text(encoding="utf-8"))
     test = doctest.DocTestParser().get_doctest(
         text, {"__name__": "__main__"}, path.name, str(path), 0
     )
-    assert len(test.examples) >= 10
+    assert len(test.examples) >= least
     output: list[str] = []
     failed, _ = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=output.append)
     assert not failed, "".join(output)

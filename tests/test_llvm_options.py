@@ -169,6 +169,9 @@ def seen_by_enzyme(monkeypatch, **options):
             seen.append((ir, flags))
             return enzyme.run_and_listen(ir, flags)
 
+        def run(self, ir, flags):
+            return self.run_and_listen(ir, flags)[0]
+
     monkeypatch.setattr(llvm._ordered_runs, "find_enzyme", Listening)
     run_stages(chain, question(**options))
     monkeypatch.undo()
