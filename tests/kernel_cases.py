@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from llvm import Active, Const, Duplicated
+from llvm import Active, Const, Duplicated, Forward
 
 
 class Model(NamedTuple):
@@ -36,6 +36,12 @@ class Case:
     @property
     def name(self):
         return self.body.py_func.__name__
+
+    def in_mode(self, mode):
+        """The case, with what can vary in a mode: `Active` numbers have no tangent."""
+        if mode is Forward and any(isinstance(value, float) for value in self.arguments):
+            return Case(self.body, self.arguments, (True, False, False), eps=self.eps)
+        return self
 
     def activities(self, wrap, shadow):
         """Each argument wrapped; `wrap` makes an array what it must be, `shadow` its shadow."""

@@ -16,8 +16,8 @@ import llvmlite.binding as ll
 import numpy as np
 
 from llvm import _ptx
-from llvm._enzyme import find_enzyme
 from llvm._target_machine import target_machine
+from tests.own_cache import use_own_cache
 
 
 class CUDADriverError(RuntimeError):
@@ -210,9 +210,6 @@ def standin(devices=1):
 
 def install(monkeypatch, folder, devices=1):
     """Let there be a GPU, and a cache of its own for what is compiled for it."""
-    enzyme = find_enzyme()
-    name = "ENZYME_PLUGIN" if enzyme.kind == "plugin" else "ENZYME_DRIVER"
-    monkeypatch.setenv(name, str(enzyme.path))
-    monkeypatch.setenv("ENZYME_SHT_CACHE", str(folder / "cache"))
+    use_own_cache(monkeypatch, folder)
     monkeypatch.setitem(sys.modules, "cupy", standin(devices))
     monkeypatch.setattr(_ptx, "emit_ptx", lambda made, architecture: _ptx.device_ir(made))

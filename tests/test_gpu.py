@@ -31,8 +31,7 @@ def on_gpu(library, array):
 @named
 @pytest.mark.parametrize("mode", [Reverse, Forward], ids=lambda mode: mode.value)
 def test_launch(device, case, atomics, mode):
-    if mode is Forward and any(isinstance(value, float) for value in case.arguments):
-        case = kernel_cases.Case(case.body, case.arguments, (True, False, False), eps=case.eps)
+    case = case.in_mode(mode)
     run = kernel(case.body, atomics=atomics)[N]
     host = case.activities(same_strides, random_like(5))
     make = random_like(5)

@@ -21,6 +21,7 @@ from llvm._enzyme import Enzyme, find_enzyme
 from llvm._fingerprint import fingerprint
 from llvm._program import Question
 from llvm._request import Mode
+from tests.own_cache import use_own_cache
 
 ROOT = Path(__file__).resolve().parent.parent
 X = np.array([1.0, 2.0, 3.0])
@@ -29,11 +30,7 @@ X = np.array([1.0, 2.0, 3.0])
 @pytest.fixture
 def empty_cache(tmp_path, monkeypatch):
     """A cache folder of its own, with the Enzyme of this machine."""
-    enzyme = find_enzyme()
-    name = "ENZYME_PLUGIN" if enzyme.kind == "plugin" else "ENZYME_DRIVER"
-    monkeypatch.setenv(name, str(enzyme.path))
-    monkeypatch.setenv("ENZYME_SHT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+    return use_own_cache(monkeypatch, tmp_path)[0]
 
 
 @pytest.fixture
@@ -302,6 +299,7 @@ import numba
 start = time.perf_counter()
 import numpy as np
 from llvm import grad
+from tests.own_cache import use_own_cache
 
 @numba.njit
 def f(x):

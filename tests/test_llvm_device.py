@@ -28,12 +28,12 @@ from llvm import (
     value_and_grad,
 )
 from llvm._cuda_files import assemble
-from llvm._enzyme import find_enzyme
 from llvm._program import Question, derive
 from llvm._ptx import emit_ptx
 from llvm._request import Mode, Threads
 from tests import kernel_cases, standin_cuda
 from tests.kernel_cases import CASES, N, mapped, overwrites
+from tests.own_cache import use_own_cache
 from tests.standin_cuda import ndarray
 from tests.test_llvm_kernels import named, random_like, same_strides, with_rule
 
@@ -114,8 +114,7 @@ def on_gpu(array):
 @named
 @pytest.mark.parametrize("mode", [Reverse, Forward], ids=lambda mode: mode.value)
 def test_launch_on_a_device(gpu, case, atomics, mode):
-    if mode is Forward and any(isinstance(value, float) for value in case.arguments):
-        case = kernel_cases.Case(case.body, case.arguments, (True, False, False), eps=case.eps)
+    case = case.in_mode(mode)
     run = kernel(case.body, atomics=atomics)[N]
     host = case.activities(same_strides, random_like(5))
     make = random_like(5)
@@ -310,10 +309,7 @@ def test_cupy_has_what_the_standin_has():
 
 def test_carried_to_where_there_is_no_enzyme(monkeypatch, tmp_path):
     """Compiled here, found in a copy of the cache on a machine without Enzyme."""
-    enzyme = find_enzyme()
-    name = "ENZYME_PLUGIN" if enzyme.kind == "plugin" else "ENZYME_DRIVER"
-    monkeypatch.setenv(name, str(enzyme.path))
-    monkeypatch.setenv("ENZYME_SHT_CACHE", str(tmp_path / "cache"))
+    _, name = use_own_cache(monkeypatch, tmp_path)
 
     @numba.njit
     def cube(i, y, x):

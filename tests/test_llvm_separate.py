@@ -22,7 +22,7 @@ from llvm import (
     value_and_grad,
 )
 from llvm import compiled as run
-from llvm._enzyme import find_enzyme
+from tests.own_cache import use_own_cache
 
 
 class SeparateRule(CustomRule):
@@ -94,10 +94,7 @@ def rule():
 @pytest.fixture
 def compiled(monkeypatch, tmp_path):
     """The parts that are compiled, in order; with a cache that is empty."""
-    enzyme = find_enzyme()
-    name = "ENZYME_PLUGIN" if enzyme.kind == "plugin" else "ENZYME_DRIVER"
-    monkeypatch.setenv(name, str(enzyme.path))
-    monkeypatch.setenv("ENZYME_SHT_CACHE", str(tmp_path / "cache"))
+    use_own_cache(monkeypatch, tmp_path)
     monkeypatch.setattr(_separate, "_parts", {})
     parts = []
     original = _separate._compile
