@@ -69,7 +69,8 @@ def call(
     overlap = first_overlap(spans)
     if overlap is not None:
         refuse_overlap(function, overlap, spans)
-    if program.may_raise:
+    before = values
+    if program.raises_after_writing:
         # To let the function raise again it must be called with what it was called with.
         before = [
             _copied_again(spare, -1 - k, v) if item.written else v

@@ -147,7 +147,7 @@ class JitCall:
                             f"function writes. Got a `{ty}`"
                         )
             lines.append(f"x{k} = {expression}")
-            if k in written and self.program.may_raise:
+            if k in written and self.program.raises_after_writing:
                 lines.append(f"b{k} = x{k}.copy()")
         pairs = [(k, j) for k in written for j in arrays if j not in written or j > k]
         return [*lines, *(f"refuse_shared(x{k}, x{j})" for k, j in pairs)]
@@ -164,7 +164,8 @@ class JitCall:
             # Numba's own version raises: message and type are then its own.
             before = {
                 path: f"b{k}" for k, item, path, _, varies in self.items()
-                if item.written and not varies and item.kind == "array"
+                if self.program.raises_after_writing
+                and item.written and not varies and item.kind == "array"
             }  # fmt: skip
             given = [
                 _rebuilt(name, ty, before) for name, ty in zip(self.names, self.given, strict=True)
