@@ -15,7 +15,7 @@ from ._call import refuse_overlap
 from ._device_arrays import device_zeros_like
 from ._errors import AutodiffError
 from ._flat import flatten
-from ._marshal import first_overlap
+from ._overlap import first_overlap
 from ._program import Program
 from ._request import Mode
 

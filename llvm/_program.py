@@ -104,10 +104,10 @@ class Program:
     rules_may_fail: bool
     width: int
     loaded: Any = field(repr=False)
-    spares: deque[dict[int, Any]] = field(
-        default_factory=lambda: deque(maxlen=4), repr=False, compare=False
+    spaces: tuple[deque[Any], deque[Any]] = field(
+        default_factory=lambda: (deque(maxlen=4), deque(maxlen=4)), repr=False, compare=False
     )
-    """Arrays that calls use for themselves and leave to later ones, a set for each thread."""
+    """Each `Workspace` that a call has left to later ones: without hidden shadows, and with."""
 
     @property
     def returns_value(self) -> bool:

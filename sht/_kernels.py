@@ -12,7 +12,9 @@ from numba.extending import overload
 from enzyme_rules import LinearRule, register
 
 from ._arguments import check_kernel_arrays
+from ._flat_view import flat_view
 from ._fourier import RingScratch
+from ._identity import ByIdentity
 from ._kinds import with_spin
 from ._legendre import WIDTH
 from ._stages import (
@@ -25,7 +27,16 @@ from ._stages import (
 )
 
 
-class Scratch(NamedTuple):
+class _Scratch(NamedTuple):
+    fields: int
+    block: int
+    coef: np.ndarray
+    sums: np.ndarray
+    state: np.ndarray
+    ring: RingScratch
+
+
+class Scratch(ByIdentity, _Scratch):
     """Work space of one transform in one thread. What it holds is of no consequence between calls.
 
     Attributes
@@ -42,13 +53,6 @@ class Scratch(NamedTuple):
         Polynomials of one tile.
     ring : RingScratch
     """
-
-    fields: int
-    block: int
-    coef: np.ndarray
-    sums: np.ndarray
-    state: np.ndarray
-    ring: RingScratch
 
 
 @njit(error_model="numpy", nogil=True)
@@ -121,10 +125,10 @@ def _in_turn_of(kernel, output, given, t, scratch):
     single = coefficients.ndim == (2 if with_spin(t.types[t.fields.index("legendre")]) else 1)
 
     def one(kernel, output, given, t, scratch):
-        kernel(output.ravel(), given.ravel(), t, scratch)
+        kernel(flat_view(output), flat_view(given), t, scratch)
 
     def several(kernel, output, given, t, scratch):
-        outputs, inputs = output.ravel(), given.ravel()
+        outputs, inputs = flat_view(output), flat_view(given)
         n, m = outputs.size // len(output), inputs.size // len(given)
         for begin in range(0, len(output), scratch.fields):
             end = min(begin + scratch.fields, len(output))
