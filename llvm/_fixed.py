@@ -18,6 +18,10 @@ _PLACE = "_found_once"
 class Findings(dict[str, Any]):
     """What is known about one tuple, by name."""
 
+    def __init__(self, owner: Any) -> None:
+        super().__init__()
+        self.owner = id(owner)  # who copies its attributes has other arrays
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(None), ()  # a copy of the tuple has arrays of its own
 
@@ -27,8 +31,8 @@ def findings_of(value: Any) -> Findings | None:
     if not getattr(type(value), "_keeps_arrays_", False):
         return None
     found = value.__dict__.get(_PLACE)
-    if found is None:
-        found = value.__dict__[_PLACE] = Findings()
+    if found is None or found.owner != id(value):
+        found = value.__dict__[_PLACE] = Findings(value)
     return found
 
 

@@ -367,6 +367,30 @@ def splat_rings(typing_context: Any, array: Any, index: Any) -> Any:
     return block(array, types.intp), codegen
 
 
+def _filled(builder: Any, number: Any) -> Any:
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    single = builder.insert_element(undefined, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(single, undefined, _shuffle_mask([0] * LANES))
+
+
+@intrinsic
+def splat_strided(typing_context: Any, array: Any, index: Any, step: Any) -> Any:
+    """A block whose vector r is filled with the one number ``array[index + r * step]``."""
+    _require_float64("splat_strided(array, index, step)", array)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = _pointer(context, builder, sig.args[0], *args[:2])
+        result = ir.Constant(_BLOCK, ir.Undefined)
+        for ring in range(RINGS):
+            offset = builder.mul(args[2], ir.IntType(64)(ring))
+            result = builder.insert_value(
+                result, _filled(builder, builder.load(builder.gep(pointer, [offset]))), ring
+            )
+        return result
+
+    return block(array, types.intp, types.intp), codegen
+
+
 @intrinsic
 def zero_block(typing_context: Any) -> Any:
     """A block of zeros."""

@@ -143,7 +143,7 @@ def through_pickle(plan):
     return pickle.loads(pickle.dumps(plan))  # noqa: S301
 
 
-@pytest.mark.parametrize("make", [copy.deepcopy, through_pickle])
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, through_pickle])
 def test_copies_have_findings_of_their_own(make):
     plan = made(Plan)
     grad(weighted)(X, plan, np.empty(5))
@@ -151,6 +151,16 @@ def test_copies_have_findings_of_their_own(make):
     other = make(plan)
     assert not findings_of(other)
     np.testing.assert_allclose(grad(weighted)(X, other, np.empty(5)), expected(X, plan), rtol=1e-15)
+
+
+def test_a_variant_that_takes_over_attributes():
+    plan = made(Plan)
+    grad(weighted)(X, plan, np.empty(5))
+    other = plan._replace(weights=plan.weights + 1.0)
+    vars(other).update(vars(plan))
+    np.testing.assert_allclose(
+        grad(weighted)(X, other, np.empty(5)), expected(X, other), rtol=1e-15
+    )
 
 
 def test_found_once():
