@@ -1,6 +1,6 @@
 """Coefficients between the order of the user and that of the Legendre stage, one to a thread.
 
-What `pack_into` and `unpack_into` of `_scalar` and `_spin` do, gathered: each thread writes what
+What `pack_into` and `unpack_into` of `_scalar`, `_spin` and `_vector` do, gathered: each thread writes what
 is its own, so that a map and its transpose are the two functions here.
 """
 
@@ -11,6 +11,7 @@ from numba import njit
 from ._lane_rings import get, put
 from ._legendre import WIDTH
 from ._simd import LANES
+from ._vector import degrees_of_lane, step_of_lane
 
 
 @njit(error_model="numpy")
@@ -31,7 +32,9 @@ def pack_of(i, coef, a, t, fields):
     start, steps = t.starts[g], t.starts[g + 1] - t.starts[g]
     m, k = g * LANES + lane, step - start
     begin, count = t.begins[m], t.counts[m]
-    if t.spin == 0:
+    if t.columns == 2:
+        values = _vector_step(a, field, m, k, t)
+    elif t.spin == 0:
         values = _scalar_step(a, field * t.ncoef + begin, count, step, k, lane, t)
     else:
         values = _spin_step(a, 2 * field * t.ncoef + begin, count, step, k, m, t)
@@ -67,6 +70,22 @@ def _spin_step(a, n, count, step, k, m, t):
 
 
 @njit(error_model="numpy")
+def _vector_step(a, field, m, i, t):
+    n = field // 2 * 2 * t.ncoef
+    q, u = step_of_lane(a[n : n + t.ncoef], a[n + t.ncoef : n + 2 * t.ncoef], m, i, t)
+    return q if field % 2 == 0 else u
+
+
+@njit(error_model="numpy")
+def _vector_degree(coef, base, steps, field, m, degree, t):
+    of_q = base - m % LANES - field % 2 * steps * WIDTH
+    e, b = degrees_of_lane(coef, of_q, of_q + steps * WIDTH, m, degree // 2, t)
+    x = e if field % 2 == 0 else b
+    value = complex(x[2], x[3]) if degree % 2 else complex(x[0], x[1])
+    return t.scale[field % 2, m + degree] * value
+
+
+@njit(error_model="numpy")
 def spin_sign(t, m, k):
     """-(-1)^(s+l+m) at degree l = max(m, s) + k."""
     return 1.0 if (max(m, t.spin) + m + t.spin + k) % 2 else -1.0
@@ -76,6 +95,8 @@ def spin_sign(t, m, k):
 def unpack_of(i, a, coef, t, fields):
     """Thread i: one coefficient, with spin the E and the B of one field. The transpose of packing.
 
+    Of vectors one coefficient, those of E first.
+
     Arguments as for `pack_of`.
     """
     n, field = i % t.ncoef, i // t.ncoef
@@ -84,6 +105,9 @@ def unpack_of(i, a, coef, t, fields):
     g, lane = m // LANES, m % LANES
     start, steps = t.starts[g], t.starts[g + 1] - t.starts[g]
     base = (start * fields + field * steps) * WIDTH + lane
+    if t.columns == 2:
+        put(a, i, _vector_degree(coef, base, steps, field, m, degree, t))
+        return
     if t.spin == 0:
         k = degree // 2
         c, at = (start + k) * 3 * LANES + lane, base + k * WIDTH

@@ -111,13 +111,15 @@ def _scale_into(scaled, pair, t, radius, up, sign):
     """Times ∓ sqrt(l(l+1))/R, or its inverse if not `up`; degree 0 becomes 0."""
     tables = t.legendre
     size = tables.ncoef
-    if tables.spin != 1 or scaled.shape != (2, size) or pair.shape != (2, size):
+    if tables.columns != 2 or scaled.shape != (2, size) or pair.shape != (2, size):
         raise ValueError(_WRONG_PAIR)
     scaled[:] = 0.0
     for m in range(tables.mmax + 1):
         for i in range(tables.counts[m]):
             k = tables.begins[m] + i
-            l = max(m, 1) + i  # noqa: E741
+            l = m + i  # noqa: E741
+            if l == 0:
+                continue
             root = np.sqrt(l * (l + 1.0))
             factor = sign * (root / radius if up else radius / root)
             scaled[0, k] = complex(-factor * pair[0, k].real, -factor * pair[0, k].imag)
