@@ -57,6 +57,7 @@ from ._legendre_seeds import BLOCK, epsilon, fill_seeds
 from ._simd import LANES, RINGS, aligned_zeros
 from ._spectrum import Truncation
 
+
 class LegendreTables(NamedTuple):
     """All that the Legendre stage of scalars knows of truncation and latitudes. O(lmax²) numbers.
 
@@ -121,7 +122,7 @@ class VectorTables(LegendreTables):
     """As `LegendreTables`, for vectors, of spin 1: two columns.
 
     ``factors`` has eight rows for each step, (nsteps * 8 * LANES,): see `_vector`; ``scale``,
-    (2, lmax + 1), what E and B of each degree are multiplied with first.
+    (2, lmax + 1 + padding), what E and B of each degree are multiplied with first.
     """
 
     __slots__ = ()
@@ -157,7 +158,7 @@ def make_tables(
     lowest = np.maximum(m, spin) if with_spin else m
     counts = np.maximum(truncation.highest - lowest + 1, 0)
     begins = truncation.positions[:-1] + np.minimum(lowest - m, truncation.highest - m + 1)
-    functions = counts + np.where(m > 0, 1, -1) if kind is VectorTables else counts
+    functions = counts + (m > 0) if kind is VectorTables else counts
     ngroups = mmax // LANES + 1
     missing = (0, ngroups * LANES - len(counts))
     counts, begins, functions = (np.pad(each, missing) for each in (counts, begins, functions))
@@ -187,7 +188,7 @@ def make_tables(
         starts,
         aligned_zeros((1 if with_spin else 2, starts[-1] * 2 * LANES)),
         aligned_zeros(starts[-1] * (1 if with_spin else 3) * LANES),
-        np.ones((2, lmax + 1 if kind is VectorTables else 0)),
+        np.ones((2, lmax + 1 + 2 * LANES if kind is VectorTables else 0)),
         row,
         aligned_zeros(z.shape),
         cosines,

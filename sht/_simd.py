@@ -19,7 +19,7 @@ import numba.extending
 import numpy as np
 from llvmlite import ir
 from numba import njit
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
@@ -241,32 +241,40 @@ def store_complex(typing_context: Any, array: Any, index: Any, re: Any, im: Any)
     return types.void(array, types.intp, vector, vector), codegen
 
 
+def _index_of(context: Any, builder: Any, sig: Any, args: Any, which: int, lane: int) -> Any:
+    """What one of the arrays ``(begins, counts)`` says of the order of a lane."""
+    index = builder.add(args[3], ir.IntType(64)(lane))
+    return builder.load(_pointer(context, builder, sig.args[which], args[which], index))
+
+
 def _degrees_at(context: Any, builder: Any, sig: Any, args: Any) -> Iterator[Any]:
-    """Where the pair of degrees of each lane stands, as pointers to four real numbers."""
-    array_type, begins_type = sig.args[:2]
-    number = _pairs_of(array_type)[0].element
+    """Where the two degrees of each lane stand, as pointers to four real numbers."""
+    number = _pairs_of(sig.args[0])[0].element
     for lane in range(LANES):
-        index = builder.add(args[2], ir.IntType(64)(lane))
-        begin = builder.load(_pointer(context, builder, begins_type, args[1], index))
-        pointer = _pointer(context, builder, array_type, args[0], builder.add(begin, args[3]))
+        begin = _index_of(context, builder, sig, args, 1, lane)
+        pointer = _pointer(context, builder, sig.args[0], args[0], builder.add(begin, args[4]))
         yield builder.bitcast(pointer, ir.VectorType(number, 4).as_pointer())
 
 
-@intrinsic
-def load_degrees(typing_context: Any, array: Any, begins: Any, order: Any, offset: Any) -> Any:
-    """Two degrees of each of `LANES` orders: real and imaginary parts of one, and of the next.
+def _degree_if_there(
+    context: Any, builder: Any, sig: Any, args: Any, lane: int, k: int, otherwise: Any
+) -> tuple[Any, Any]:
+    """Where one of the two stands, as a pointer to two, or `otherwise`; whether its order has it."""
+    begin, count = (_index_of(context, builder, sig, args, which, lane) for which in (1, 2))
+    degree = builder.add(args[4], ir.IntType(64)(k))
+    there = builder.icmp_signed("<", degree, count)
+    pointer = _pointer(context, builder, sig.args[0], args[0], builder.add(begin, degree))
+    pointer = builder.bitcast(pointer, otherwise.type)
+    return builder.select(there, pointer, otherwise), there
 
-    Lane k holds the complex numbers at ``begins[order + k] + offset`` and behind it.
-    """
-    _require_complex("load_degrees(array, begins, order, offset)", array)
+
+def _load_degrees_of(what: str, typing_context: Any, array: Any, begins: Any, rows_of: Any) -> Any:
+    _require_complex(what, array)
     result = types.UniTuple(vector, 4)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         align = _pairs_of(sig.args[0])[1]
-        rows = [
-            builder.load(pointer, align=align)
-            for pointer in _degrees_at(context, builder, sig, args)
-        ]
+        rows = rows_of(context, builder, sig, args, align)
         if align == 4:
             rows = [builder.fpext(row, ir.VectorType(ir.DoubleType(), 4)) for row in rows]
         # Transposed: [a0 b0 a1 b1 …] of two rows, [a0 b0 c0 d0 a1 …] of four, then each column.
@@ -292,33 +300,122 @@ def load_degrees(typing_context: Any, array: Any, begins: Any, order: Any, offse
         ]
         return context.make_tuple(builder, result, columns)
 
-    return result(array, begins, types.intp, types.intp), codegen
+    return result(array, begins, begins, types.intp, types.intp), codegen
+
+
+@intrinsic
+def load_degrees(
+    typing_context: Any, array: Any, begins: Any, counts: Any, order: Any, offset: Any
+) -> Any:
+    """Two degrees of each of `LANES` orders: real and imaginary parts of one, and of the next.
+
+    Lane k holds the complex numbers at ``begins[order + k] + offset`` and behind it. All of them
+    must be there: offset + 1 < counts.
+    """
+
+    def rows(context: Any, builder: Any, sig: Any, args: Any, align: int) -> list[Any]:
+        pointers = _degrees_at(context, builder, sig, args)
+        return [builder.load(pointer, align=align) for pointer in pointers]
+
+    what = "load_degrees(array, begins, counts, order, offset)"
+    return _load_degrees_of(what, typing_context, array, begins, rows)
+
+
+@intrinsic
+def load_degrees_there(
+    typing_context: Any, array: Any, begins: Any, counts: Any, order: Any, offset: Any
+) -> Any:
+    """As `load_degrees`, with 0 for those of ``counts[order + k]`` degrees and beyond."""
+
+    def rows(context: Any, builder: Any, sig: Any, args: Any, align: int) -> list[Any]:
+        two = ir.VectorType(_pairs_of(sig.args[0])[0].element, 2)
+        zero = ir.Constant(two, [0.0, 0.0])
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        first = builder.bitcast(data, two.as_pointer())  # is read where there is none
+        found = []
+        for lane in range(LANES):
+            halves = []
+            for k in (0, 1):
+                pointer, there = _degree_if_there(context, builder, sig, args, lane, k, first)
+                halves.append(builder.select(there, builder.load(pointer, align=align), zero))
+            found.append(builder.shuffle_vector(*halves, _shuffle_mask(range(4))))
+        return found
+
+    what = "load_degrees_there(array, begins, counts, order, offset)"
+    return _load_degrees_of(what, typing_context, array, begins, rows)
+
+
+def _rows_of(builder: Any, values: Any, align: int) -> list[Any]:
+    """Four vectors as the four numbers of each lane."""
+    columns = [builder.extract_value(values, k) for k in range(4)]
+    mask = _shuffle_mask(column * LANES + lane for lane in range(LANES) for column in (0, 1))
+    first, second = (builder.shuffle_vector(columns[k], columns[k + 1], mask) for k in (0, 2))
+    rows = []
+    for lane in range(LANES):
+        mask = _shuffle_mask(2 * LANES * half + 2 * lane + i for half in (0, 1) for i in (0, 1))
+        row = builder.shuffle_vector(first, second, mask)
+        rows.append(builder.fptrunc(row, ir.VectorType(ir.FloatType(), 4)) if align == 4 else row)
+    return rows
+
+
+def _put_row(builder: Any, row: Any, pointer: Any, add: Any, align: int) -> None:
+    before = builder.load(pointer, align=align)
+    before = builder.select(add, before, ir.Constant(row.type, [0.0] * row.type.count))
+    builder.store(builder.fadd(row, before), pointer, align=align)
 
 
 @intrinsic
 def store_degrees(
-    typing_context: Any, array: Any, begins: Any, order: Any, offset: Any, values: Any, add: Any
+    typing_context: Any,
+    array: Any,
+    begins: Any,
+    counts: Any,
+    order: Any,
+    offset: Any,
+    values: Any,
+    add: Any,
 ) -> Any:
     """Put what `load_degrees` gives where it takes it from, or `add` it there."""
-    _require_complex("store_degrees(array, begins, order, offset, values, add)", array)
+    _require_complex("store_degrees(array, begins, counts, order, offset, values, add)", array)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         align = _pairs_of(sig.args[0])[1]
-        columns = [builder.extract_value(args[4], k) for k in range(4)]
-        mask = _shuffle_mask(column * LANES + lane for lane in range(LANES) for column in (0, 1))
-        first, second = (builder.shuffle_vector(columns[k], columns[k + 1], mask) for k in (0, 2))
         pointers = list(_degrees_at(context, builder, sig, args))
-        for lane, pointer in enumerate(pointers):
-            mask = _shuffle_mask(2 * LANES * half + 2 * lane + i for half in (0, 1) for i in (0, 1))
-            row = builder.shuffle_vector(first, second, mask)
-            if align == 4:
-                row = builder.fptrunc(row, ir.VectorType(ir.FloatType(), 4))
-            before = builder.load(pointer, align=align)
-            before = builder.select(args[5], before, ir.Constant(row.type, [0.0] * 4))
-            builder.store(builder.fadd(row, before), pointer, align=align)
+        for row, pointer in zip(_rows_of(builder, args[5], align), pointers, strict=True):
+            _put_row(builder, row, pointer, args[6], align)
         return context.get_dummy_value()
 
-    return types.void(array, begins, types.intp, types.intp, values, types.boolean), codegen
+    fixed = array, begins, begins, types.intp, types.intp
+    return types.void(*fixed, values, types.boolean), codegen
+
+
+@intrinsic
+def store_degrees_there(
+    typing_context: Any,
+    array: Any,
+    begins: Any,
+    counts: Any,
+    order: Any,
+    offset: Any,
+    values: Any,
+    add: Any,
+) -> Any:
+    """As `store_degrees`, but nothing at ``counts[order + k]`` degrees and beyond."""
+    _require_complex("store_degrees_there(array, begins, counts, order, …)", array)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pairs, align = _pairs_of(sig.args[0])
+        two = ir.VectorType(pairs.element, 2)
+        nowhere = cgutils.alloca_once_value(builder, ir.Constant(two, [0.0, 0.0]))
+        for lane, row in enumerate(_rows_of(builder, args[5], align)):
+            for k in (0, 1):
+                degree = builder.shuffle_vector(row, row, _shuffle_mask((2 * k, 2 * k + 1)))
+                pointer, _ = _degree_if_there(context, builder, sig, args, lane, k, nowhere)
+                _put_row(builder, degree, pointer, args[6], align)
+        return context.get_dummy_value()
+
+    fixed = array, begins, begins, types.intp, types.intp
+    return types.void(*fixed, values, types.boolean), codegen
 
 
 @intrinsic

@@ -28,11 +28,11 @@ from __future__ import annotations
 from numba import njit
 
 from ._legendre import WIDTH
-from ._scalar import put_vector, whole_steps
-from ._simd import LANES, load_degrees, load_vector, splat, store_degrees
+from ._scalar import put_degrees, put_vector, two_degrees, whole_steps
+from ._simd import LANES, load_vector, splat
 
 
-# The formulas: for vectors, and for single numbers where a group's orders end and on a device.
+# The formulas: for vectors, and for single numbers on a device.
 # Degrees are pairs (real, imaginary), steps four numbers: two of them.
 
 
@@ -75,7 +75,10 @@ def degrees_of_steps(f, q, u, before, following):
     a0 of the step after and what that has of Q and U.
     """
     a0, q_after, u_after = following
-    e, b = _straight_back(f, q, before[0], a0, q_after), _straight_back(f, u, before[1], a0, u_after)
+    e, b = (
+        _straight_back(f, q, before[0], a0, q_after),
+        _straight_back(f, u, before[1], a0, u_after),
+    )
     v, w = _turned_back(f, q, before[0]), _turned_back(f, u, before[1])
     return (
         (e[0] + w[1], e[1] - w[0], e[2] + w[3], e[3] - w[2]),
@@ -112,134 +115,53 @@ def _turned_back(f, s, before):
 def pack_into(coef, a, field, fields, add, tables):
     """Packed E and B as two fields of scalars, `field` and the next, or `add` them to it."""
     e, b = a[: tables.ncoef], a[tables.ncoef :]
-    zero = splat(0.0)
+    of_e, of_b, zero = tables.scale[0], tables.scale[1], splat(0.0)
     for g in range(len(tables.starts) - 1):
         start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
         of_q = (start * fields + field * steps) * WIDTH
         of_u, whole = of_q + steps * WIDTH, whole_steps(g, tables)
         e0, b0 = (zero, zero), (zero, zero)
-        if whole > 0:
-            e1, e2 = _two_degrees(e, g, 0, tables.scale[0], tables)
-            b1, b2 = _two_degrees(b, g, 0, tables.scale[1], tables)
-        for i in range(whole):
-            e3, e4 = _two_degrees(e, g, 2 * i + 2, tables.scale[0], tables)
-            b3, b4 = _two_degrees(b, g, 2 * i + 2, tables.scale[1], tables)
-            f = _factor_vectors(tables.factors, start + i)
+        e1, e2 = _two_degrees(e, g, 0, of_e, whole > 0, tables)
+        b1, b2 = _two_degrees(b, g, 0, of_b, whole > 0, tables)
+        for i in range(steps):
+            e3, e4 = _two_degrees(e, g, 2 * i + 2, of_e, i < whole, tables)
+            b3, b4 = _two_degrees(b, g, 2 * i + 2, of_b, i < whole, tables)
+            f = _factors_of(tables.factors, start + i)
             q, u = steps_of_degrees(f, (e0, e1, e2, e3, e4), (b0, b1, b2, b3, b4))
             _put_step(coef, of_q + i * WIDTH, q, add)
             _put_step(coef, of_u + i * WIDTH, u, add)
             e0, e1, e2, b0, b1, b2 = e2, e3, e4, b2, b3, b4
-        for lane in range(LANES):
-            for i in range(whole, steps):
-                q, u = step_of_lane(e, b, g * LANES + lane, i, tables)
-                for of, s in ((of_q, q), (of_u, u)):
-                    k = of + i * WIDTH + lane
-                    coef[k] = s[0] + (coef[k] if add else 0.0)
-                    coef[k + LANES] = s[1] + (coef[k + LANES] if add else 0.0)
-                    coef[k + 2 * LANES] = s[2] + (coef[k + 2 * LANES] if add else 0.0)
-                    coef[k + 3 * LANES] = s[3] + (coef[k + 3 * LANES] if add else 0.0)
 
 
 def unpack_into(a, coef, field, fields, add, tables):
     """The transpose of `pack_into`."""
     e, b = a[: tables.ncoef], a[tables.ncoef :]
     zero = splat(0.0)
+    none = (zero, zero, zero, zero, zero, zero)
     for g in range(len(tables.starts) - 1):
         start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
         of_q = (start * fields + field * steps) * WIDTH
         of_u, whole = of_q + steps * WIDTH, whole_steps(g, tables)
-        none = (zero, zero, zero, zero, zero, zero)
         before = none, none
         q, u = _load_step(coef, of_q), _load_step(coef, of_u)
-        for i in range(whole):
-            k = (i + 1) * WIDTH
-            after = _load_step(coef, of_q + k), _load_step(coef, of_u + k)
-            f = _factor_vectors(tables.factors, start + i)
-            following = load_vector(tables.factors, (start + i + 1) * 8 * LANES), *after
-            of_e, of_b = degrees_of_steps(f, q, u, before, following)
-            _store_degrees(e, of_e, g, 2 * i, tables.scale[0], add, tables)
-            _store_degrees(b, of_b, g, 2 * i, tables.scale[1], add, tables)
+        for i in range(steps):
+            # Behind the last step is none; what stands for it is not used, its a0 is 0.
+            after = min(i + 1, steps - 1)
+            q_after, u_after = (
+                _load_step(coef, of_q + after * WIDTH),
+                _load_step(coef, of_u + after * WIDTH),
+            )
+            a0 = load_vector(tables.factors, (start + i + 1) * 8 * LANES) if i + 1 < steps else zero
+            f = _factors_of(tables.factors, start + i)
+            of_e, of_b = degrees_of_steps(f, q, u, before, (a0, q_after, u_after))
+            _put_scaled(e, of_e, g, 2 * i, tables.scale[0], i < whole, add, tables)
+            _put_scaled(b, of_b, g, 2 * i, tables.scale[1], i < whole, add, tables)
             before = carried(f, q, u)
-            q, u = after
-        for m in range(g * LANES, (g + 1) * LANES):
-            for i in range(whole, (tables.counts[m] + 1) // 2):
-                of_e, of_b = degrees_of_lane(coef, of_q, of_u, m, i, tables)
-                for j in range(2 * i, min(2 * i + 2, tables.counts[m])):
-                    n = tables.begins[m] + j
-                    x = complex(of_e[2], of_e[3]) if j % 2 else complex(of_e[0], of_e[1])
-                    y = complex(of_b[2], of_b[3]) if j % 2 else complex(of_b[0], of_b[1])
-                    e[n] = tables.scale[0, m + j] * x + (e[n] if add else 0.0j)
-                    b[n] = tables.scale[1, m + j] * y + (b[n] if add else 0.0j)
+            q, u = q_after, u_after
 
 
 @njit(error_model="numpy")
-def step_of_lane(e, b, m, i, tables):
-    """`steps_of_degrees` for one order."""
-    f = _factors(tables, m, i)
-    return steps_of_degrees(f, _five(e, m, 2 * i, 0, tables), _five(b, m, 2 * i, 1, tables))
-
-
-@njit(error_model="numpy")
-def _five(a, m, k, which, tables):
-    """Degrees k - 1 … k + 3 of an order, scaled."""
-    return (
-        _degree(a, m, k - 1, which, tables),
-        _degree(a, m, k, which, tables),
-        _degree(a, m, k + 1, which, tables),
-        _degree(a, m, k + 2, which, tables),
-        _degree(a, m, k + 3, which, tables),
-    )
-
-
-@njit(error_model="numpy")
-def _degree(a, m, k, which, tables):
-    if k < 0 or k >= tables.counts[m]:
-        return 0.0, 0.0
-    scale, value = tables.scale[which, m + k], a[tables.begins[m] + k]
-    return scale * value.real, scale * value.imag
-
-
-@njit(error_model="numpy")
-def degrees_of_lane(coef, of_q, of_u, m, i, tables):
-    """`degrees_of_steps` for one order, without scale."""
-    before = carried(
-        _factors(tables, m, i - 1),
-        _step(coef, of_q, m, i - 1, tables),
-        _step(coef, of_u, m, i - 1, tables),
-    )
-    q, u = _step(coef, of_q, m, i, tables), _step(coef, of_u, m, i, tables)
-    following = (
-        _factors(tables, m, i + 1)[0],
-        _step(coef, of_q, m, i + 1, tables),
-        _step(coef, of_u, m, i + 1, tables),
-    )
-    return degrees_of_steps(_factors(tables, m, i), q, u, before, following)
-
-
-@njit(error_model="numpy")
-def _step(coef, begin, m, i, tables):
-    """The four numbers of one order; 0 where its group has no such step."""
-    g = m // LANES
-    if i < 0 or i >= tables.starts[g + 1] - tables.starts[g]:
-        return 0.0, 0.0, 0.0, 0.0
-    k = begin + i * WIDTH + m % LANES
-    return coef[k], coef[k + LANES], coef[k + 2 * LANES], coef[k + 3 * LANES]
-
-
-@njit(error_model="numpy")
-def _factors(tables, m, i):
-    g, f = m // LANES, tables.factors
-    if i < 0 or i >= tables.starts[g + 1] - tables.starts[g]:
-        return 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    k = (tables.starts[g] + i) * 8 * LANES + m % LANES
-    return (
-        *(f[k], f[k + LANES], f[k + 2 * LANES], f[k + 3 * LANES]),
-        *(f[k + 4 * LANES], f[k + 5 * LANES], f[k + 6 * LANES], f[k + 7 * LANES]),
-    )
-
-
-@njit(error_model="numpy")
-def _factor_vectors(factors, step):
+def _factors_of(factors, step):
     k = step * 8 * LANES
     return (
         load_vector(factors, k),
@@ -254,18 +176,17 @@ def _factor_vectors(factors, step):
 
 
 @njit(error_model="numpy")
-def _two_degrees(a, g, k, scale, tables):
-    """Degrees k and k + 1 of a group, scaled."""
+def _two_degrees(a, g, k, scale, whole, tables):
     here, above = _scales(g, k, scale)
-    values = load_degrees(a, tables.begins, g * LANES, k)
+    values = two_degrees(a, g, k, whole, tables)
     return (here * values[0], here * values[1]), (above * values[2], above * values[3])
 
 
 @njit(error_model="numpy")
-def _store_degrees(a, values, g, k, scale, add, tables):
+def _put_scaled(a, values, g, k, scale, whole, add, tables):
     here, above = _scales(g, k, scale)
     scaled = here * values[0], here * values[1], above * values[2], above * values[3]
-    store_degrees(a, tables.begins, g * LANES, k, scaled, add)
+    put_degrees(a, g, k, scaled, whole, add, tables)
 
 
 @njit(error_model="numpy")

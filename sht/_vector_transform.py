@@ -188,7 +188,7 @@ class VectorTransform(RingTransform):
         return self._scaled(lambda root: -_inverse(root) * self.radius)
 
     def _scaled(self, factor: Callable[[NDArray], NDArray]) -> Self:
-        degrees = np.arange(self.lmax + 1.0)
+        degrees = np.arange(float(self.legendre.scale.shape[1]))
         scale = _SIGNS * factor(np.sqrt(degrees * (degrees + 1.0)))
         scale.setflags(write=False)
         return self.with_tables(self.legendre._replace(scale=scale))
