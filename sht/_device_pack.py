@@ -1,7 +1,7 @@
 """Coefficients between the order of the user and that of the Legendre stage, one to a thread.
 
-What `pack_into` and `unpack_into` of `_scalar`, `_spin` and `_vector` do, gathered: each thread writes what
-is its own, so that a map and its transpose are the two functions here.
+What `pack_into` and `unpack_into` of `_scalar`, `_spin` and `_vector` do, gathered: each thread
+writes what is its own, so that a map and its transpose are the two functions here.
 """
 
 from __future__ import annotations

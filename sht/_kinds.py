@@ -1,4 +1,4 @@
-"""What the stages use of `_scalar`, `_spin`, `_vector`: the type of the tables says, when compiled."""
+"""Which of `_scalar`, `_spin`, `_vector` the stages use: the type of the tables says it."""
 
 from __future__ import annotations
 

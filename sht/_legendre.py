@@ -15,11 +15,11 @@ from ._legendre_tables import BLOCK
 from ._simd import (
     LANES,
     add_vector,
+    dot_rings,
     load_block,
     load_vector,
     splat_rings,
     store_block,
-    sum_rings,
     zero_block,
 )
 
@@ -64,10 +64,10 @@ def _add_rings(coef, i, q, sums):
     """Add to the coefficients of step i what the rings of a tile contribute."""
     first, second, third, fourth = sums
     k = i * WIDTH
-    add_vector(coef, k, sum_rings(q * first))
-    add_vector(coef, k + LANES, sum_rings(q * second))
-    add_vector(coef, k + 2 * LANES, sum_rings(q * third))
-    add_vector(coef, k + 3 * LANES, sum_rings(q * fourth))
+    add_vector(coef, k, dot_rings(q, first))
+    add_vector(coef, k + LANES, dot_rings(q, second))
+    add_vector(coef, k + 2 * LANES, dot_rings(q, third))
+    add_vector(coef, k + 3 * LANES, dot_rings(q, fourth))
 
 
 @njit(error_model="numpy")

@@ -259,7 +259,7 @@ def _degrees_at(context: Any, builder: Any, sig: Any, args: Any) -> Iterator[Any
 def _degree_if_there(
     context: Any, builder: Any, sig: Any, args: Any, lane: int, k: int, otherwise: Any
 ) -> tuple[Any, Any]:
-    """Where one of the two stands, as a pointer to two, or `otherwise`; whether its order has it."""
+    """Where one of the two stands, as a pointer to it, or `otherwise`; whether it is there."""
     begin, count = (_index_of(context, builder, sig, args, which, lane) for which in (1, 2))
     degree = builder.add(args[4], ir.IntType(64)(k))
     there = builder.icmp_signed("<", degree, count)
@@ -432,16 +432,23 @@ def splat(typing_context: Any, number: Any) -> Any:
 
 
 @intrinsic
-def sum_rings(typing_context: Any, value: Any) -> Any:
-    """The sum of a block's vectors."""
+def dot_rings(typing_context: Any, left: Any, right: Any) -> Any:
+    """The sum over rings of the products of two blocks, to the same bits wherever it stands.
+
+    Of ``a b + c d``, "contract" lets LLVM choose the product that it rounds.
+    """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        total = builder.extract_value(args[0], 0)
-        for ring in range(1, RINGS):
-            total = builder.fadd(total, builder.extract_value(args[0], ring), flags=_FLAGS)
+        fused = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fmuladd.v{LANES}f64"
+        )
+        rings = [[builder.extract_value(each, k) for each in args] for k in range(RINGS)]
+        total = builder.fmul(*rings[0])
+        for one, other in rings[1:]:
+            total = builder.call(fused, [one, other, total])
         return total
 
-    return vector(block), codegen
+    return vector(block, block), codegen
 
 
 @intrinsic

@@ -1,8 +1,9 @@
 """The two stages of the transform over ranges of tiles and groups, each way, for several fields.
 
 What lies between the stages are the *sums*: for each tile, group and pass (x, and with spin -x),
-for each field, `PHASES` numbers. A vector is two fields here, one for each component. A range of tiles ``begin … end`` has its sums one after the other
-from the start of `sums` on. Coefficients are group by group; within a group, field by field.
+for each field, `PHASES` numbers. A range of tiles ``begin … end`` has its sums one after the other
+from the start of `sums` on. Coefficients are group by group; within a group, field by field. A
+vector is two fields here, one for each component.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ Of order 0, ``λ_l' = L λ_l1``: function k of that lane is λ_{k+1,1}, with α 
 A step has of these what it has of scalars, e Q_k + f Q_{k+2} and o Q_{k+1}, where k = 2i counts
 from degree m on, and e, f, o are the factors of scalars. In terms of E and B,
 
-    a0 E_{k-1} + a1 E_{k+1} + a2 E_{k+3} - i (b0 B_k + b1 B_{k+2}),  c0 E_k + c1 E_{k+2} - i d B_{k+1},
+    a0 E_{k-1} + a1 E_{k+1} + a2 E_{k+3} - i (b0 B_k + b1 B_{k+2})  and
+    c0 E_k + c1 E_{k+2} - i d B_{k+1},
 
 and of U with B and -E in their places. The eight rows of ``factors`` are a0, a1, a2, b0, b1, c0,
 c1 and d. Both components then pass both stages as scalars.
@@ -30,7 +31,6 @@ from numba import njit
 from ._legendre import WIDTH
 from ._scalar import put_degrees, put_vector, two_degrees, whole_steps
 from ._simd import LANES, load_vector, splat
-
 
 # The formulas: for vectors, and for single numbers on a device.
 # Degrees are pairs (real, imaginary), steps four numbers: two of them.
