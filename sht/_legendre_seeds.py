@@ -73,7 +73,7 @@ def _fill_lowest(mantissa, exponent, mmax, s, x, sine, south):
 
 @njit(error_model="numpy")
 def _fill_lowest_of_vectors(mantissa, exponent, mmax, sine):
-    """λ_mm / sin θ, of order 0 λ_11: without a division, so that a ring may be a pole."""
+    """λ_mm / sin θ, of order 0 λ_11, without a division."""
     value, power = -np.sqrt(3.0 / (8.0 * np.pi)), 0
     mantissa[0], exponent[0] = _product(value, power, sine)
     for m in range(1, mmax + 1):

@@ -75,7 +75,7 @@ class RingTransform(ByIdentity, _Plan):
     _made_by: tuple[str, Recipe]
     _spare: dict[int | str, list[Any]]
     devices: dict[int | None, Any]  # what `_device` keeps for each
-    unscaled: Self | None  # the transform whose tables `with_tables` has replaced
+    unscaled: Self | None  # the transform whose tables `_with_tables` has replaced
 
     def __reduce__(self) -> tuple[Any, ...]:
         return prepare, (type(self), *self._made_by)
@@ -196,7 +196,7 @@ class RingTransform(ByIdentity, _Plan):
         TypeError, ValueError
             Wrong dtype, shape, or `out`; nothing has been written then.
         """
-        return self.map("synthesis(a)", "synthesis", a, out)
+        return self._map("synthesis(a)", "synthesis", a, out)
 
     def analysis(self, field: ArrayLike, out: NDArray | None = None) -> NDArray[np.complex128]:
         """Coefficients of a field, by quadrature: exact if it has no degrees beyond ``lmax``.
@@ -217,7 +217,7 @@ class RingTransform(ByIdentity, _Plan):
         TypeError, ValueError
             Wrong dtype, shape, or `out`; nothing has been written then.
         """
-        return self.map("analysis(field)", "analysis", field, out)
+        return self._map("analysis(field)", "analysis", field, out)
 
     def adjoint_synthesis(
         self, field: ArrayLike, out: NDArray | None = None
@@ -249,7 +249,7 @@ class RingTransform(ByIdentity, _Plan):
         `synthesis`. No quadrature weights are in it, and orders m > 0 count twice: it is (2 - δ_m0)
         times what ducc0 calls adjoint_synthesis.
         """
-        return self.map("adjoint_synthesis(field)", "adjoint_synthesis", field, out)
+        return self._map("adjoint_synthesis(field)", "adjoint_synthesis", field, out)
 
     def adjoint_analysis(self, a: ArrayLike, out: NDArray | None = None) -> NDArray[np.float64]:
         """The transpose of `analysis`: from a cotangent of the coefficients to one of the field.
@@ -273,9 +273,9 @@ class RingTransform(ByIdentity, _Plan):
         TypeError, ValueError
             Wrong dtype, shape, or `out`; nothing has been written then.
         """
-        return self.map("adjoint_analysis(a)", "adjoint_analysis", a, out)
+        return self._map("adjoint_analysis(a)", "adjoint_analysis", a, out)
 
-    def map(self, call: str, name: str, given: ArrayLike, out: NDArray | None) -> NDArray:
+    def _map(self, call: str, name: str, given: ArrayLike, out: NDArray | None) -> NDArray:
         """Check the arguments of a call, then apply one of the four maps to each field."""
         call = f"sht.{type(self).__name__}.{call}"
         if name.endswith("analysis") and not self.grid.has_weights:
@@ -296,7 +296,7 @@ class RingTransform(ByIdentity, _Plan):
         with there:
             return apply_run(call, run, given, source, target, out, library)
 
-    def with_tables(self, legendre: LegendreTables) -> Self:
+    def _with_tables(self, legendre: LegendreTables) -> Self:
         """This transform with another ``scale`` in its tables."""
         t = self._replace(legendre=legendre)
         vars(t).update(vars(self), _spare=collections.defaultdict(list), devices={}, unscaled=self)

@@ -191,7 +191,7 @@ class VectorTransform(RingTransform):
         degrees = np.arange(float(self.legendre.scale.shape[1]))
         scale = _SIGNS * factor(np.sqrt(degrees * (degrees + 1.0)))
         scale.setflags(write=False)
-        return self.with_tables(self.legendre._replace(scale=scale))
+        return self._with_tables(self.legendre._replace(scale=scale))
 
     def _spread(
         self,
@@ -204,7 +204,7 @@ class VectorTransform(RingTransform):
     ) -> NDArray:
         """From a pair of coefficients, or one `alone` with nothing beside it, to the grid."""
         if alone is None:
-            return scaled.map(call, name, given, out)
+            return scaled._map(call, name, given, out)
         shape, dtype = self.coefficients
         whole = f"sht.VectorTransform.{call}"
         library, _, there = place_of(whole, given, out)
@@ -212,7 +212,7 @@ class VectorTransform(RingTransform):
             batch, leading = as_batch(whole, given, shape[1:], dtype, library)
             pair = library.zeros((len(batch), *shape), dtype)
             pair[:, alone] = batch
-            return scaled.map(call, name, pair.reshape(*leading, *shape), out)
+            return scaled._map(call, name, pair.reshape(*leading, *shape), out)
 
     def _gather(
         self,
@@ -225,11 +225,11 @@ class VectorTransform(RingTransform):
     ) -> NDArray:
         """From the grid to a pair of coefficients, or one of the two `alone`."""
         if alone is None:
-            return scaled.map(call, name, uv, out)
+            return scaled._map(call, name, uv, out)
         whole = f"sht.VectorTransform.{call}"
         library, _, there = place_of(whole, uv, out)
         with there:
-            result = scaled.map(call, name, uv, None)[..., alone, :].copy()
+            result = scaled._map(call, name, uv, None)[..., alone, :].copy()
             return give_back(whole, result, array_in_place(whole, uv, library), out, library)
 
 

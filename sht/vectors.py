@@ -11,7 +11,8 @@ radius of the sphere. With stream function ψ and velocity potential χ (Helmhol
 
 These are transforms of spin 1, since :math:`u + i v = -\sum (E + i B)\, {}_1Y` with
 :math:`E = \sqrt{l(l+1)}\,\psi / R` and :math:`B = -\sqrt{l(l+1)}\,\chi / R`: nothing is divided by
-cos φ, and no degree is lost. `sht.operators` has what can be said of coefficients alone.
+cos φ, and no degree is lost. How they are made is in `_vector`. `sht.operators` has what can be
+said of coefficients alone.
 
 Each function takes its output first, and is differentiated by its input and by `radius`.
 `VectorTransform` has the same as methods.
