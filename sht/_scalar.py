@@ -14,14 +14,16 @@ from ._simd import (
     RINGS,
     add_vector,
     load_complex,
-    load_degrees,
-    load_degrees_there,
     load_vector,
     splat,
     store_complex,
+    store_vector,
+)
+from ._simd_degrees import (
+    load_degrees,
+    load_degrees_there,
     store_degrees,
     store_degrees_there,
-    store_vector,
 )
 
 
