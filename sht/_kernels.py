@@ -16,7 +16,7 @@ from ._arguments import check_kernel_arrays
 from ._flat_view import flat_view
 from ._fourier import RingScratch
 from ._identity import ByIdentity
-from ._kinds import with_spin
+from ._kinds import of_pairs
 from ._legendre import WIDTH
 from ._stages import (
     coef_to_sums,
@@ -46,9 +46,9 @@ class Scratch(ByIdentity, _Scratch):
         How many are transformed at once.
     block : int
         How many tiles are taken through both stages at a time.
-    coef : (nsteps * fields * WIDTH,) float64
+    coef : (nsteps * fields * columns * WIDTH,) float64
         Scaled coefficients in the order of the Legendre stage.
-    sums : (block * ngroups * passes * fields * PHASES,) float64
+    sums : (block * ngroups * passes * fields * columns * PHASES,) float64
         What lies between the stages.
     state : (STATE,) float64
         Polynomials of one tile.
@@ -124,7 +124,7 @@ def _in_turn_of(output, given, t, scratch):
     # mode keeps of such a loop inside another for numbers that vary.
     backwards = isinstance(output.dtype, types.Complex)
     coefficients = output if backwards else given
-    single = coefficients.ndim == (2 if with_spin(t.types[t.fields.index("legendre")]) else 1)
+    single = coefficients.ndim == (2 if of_pairs(t.types[t.fields.index("legendre")]) else 1)
     kernel = _compiled(coefficients_of_points_into if backwards else points_of_coefficients_into)
 
     def one(output, given, t, scratch):
@@ -163,7 +163,7 @@ def points_of_coefficients_into(points, a, t, scratch):
     t : Transform or SpinTransform
     scratch : Scratch
     """
-    fields = len(a) // (len(t.legendre.first) * t.legendre.ncoef)
+    fields = len(a) // (len(t.legendre.first) * t.legendre.ncoef)  # a vector counts as two
     coef = scratch.coef[: t.legendre.starts[-1] * fields * WIDTH]
     pack_coefficients_into(coef, a, t, fields)
     _, ngroups, ntiles = t.legendre.first.shape
@@ -176,7 +176,7 @@ def points_of_coefficients_into(points, a, t, scratch):
 @njit(error_model="numpy", nogil=True)
 def coefficients_of_points_into(a, points, t, scratch):
     """Analysis of fields one after the other; see `points_of_coefficients_into`."""
-    fields = len(a) // (len(t.legendre.first) * t.legendre.ncoef)
+    fields = len(a) // (len(t.legendre.first) * t.legendre.ncoef)  # a vector counts as two
     coef = scratch.coef[: t.legendre.starts[-1] * fields * WIDTH]
     coef[:] = 0.0
     _, ngroups, ntiles = t.legendre.first.shape
