@@ -62,7 +62,7 @@ def compiled_source(
     if like is None:
         return made
     made.__defaults__ = like.py_func.__defaults__
-    return njit(made)
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(made)
 
 
 class JitCall:
