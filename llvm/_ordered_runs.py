@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from ._block_order import needs_order, reordered, with_later_loops_first
-from ._diagnostics import has_crashed, refused
+from ._diagnostics import has_crashed, has_lost_types, refused
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
+from ._second_run import backwards_alone, runs_twice, then_forwards
 from ._target_machine import passed
 from ._undefined import undefined_use
 
@@ -34,20 +36,28 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
     def optimised_first() -> str:
         return with_later_loops_first(module, lambda hidden: enzyme.run(hidden, flags))
 
+    def checked(text: str) -> tuple[str, str]:
+        result, said = enzyme.run_and_listen(text, flags)
+        if wrong := undefined_use(result):
+            raise refused(*wrong, name, mode)
+        return result, said
+
     orders: list[Callable[[], str]] = [lambda: module]
     if needs_order(module):
         orders = [optimised_first, lambda: _inlined_first(module)]
     failures: list[AutodiffError] = []
     for ordered in orders:
+        text = module
         try:
-            result, said = enzyme.run_and_listen(ordered(), flags)
-        except ToolchainError as error:
+            text = ordered()
+            return checked(text)
+        except AutodiffError as error:
             failures.append(error)
-            continue
-        if wrong := undefined_use(result):
-            failures.append(refused(*wrong, name, mode))
-        else:
-            return result, said
+        if has_lost_types(failures[-1]) and runs_twice(module):
+            with suppress(AutodiffError):
+                backwards, said = checked(backwards_alone(text))
+                result, more = checked(then_forwards(backwards))
+                return result, said + more
     crashes = [e for e in failures if isinstance(e, ToolchainError) and has_crashed(e)]
     raise (crashes or failures)[0]
 
