@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ._block_order import needs_order, reordered, with_later_loops_first
+from ._choices import with_choices_kept, with_choices_open
 from ._diagnostics import has_crashed, has_lost_types, refused
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
@@ -32,6 +33,9 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
         What it made takes values that nothing has set.
     """
     enzyme = find_enzyme()
+    in_two = runs_twice(module)
+    if needs_order(module):
+        module = with_choices_kept(module)
 
     def optimised_first() -> str:
         return with_later_loops_first(module, lambda hidden: enzyme.run(hidden, flags))
@@ -50,14 +54,15 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
         text = module
         try:
             text = ordered()
-            return checked(text)
+            result, said = checked(text)
+            return with_choices_open(result), said
         except AutodiffError as error:
             failures.append(error)
-        if has_lost_types(failures[-1]) and runs_twice(module):
+        if in_two and has_lost_types(failures[-1]):
             with suppress(AutodiffError):
                 backwards, said = checked(backwards_alone(text))
                 result, more = checked(then_forwards(backwards))
-                return result, said + more
+                return with_choices_open(result), said + more
     crashes = [e for e in failures if isinstance(e, ToolchainError) and has_crashed(e)]
     raise (crashes or failures)[0]
 
