@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ._abi import Leaf
+from ._choices import with_choices_open
 from ._diagnostics import has_crashed, translate
 from ._entry import ERRORS, entry
 from ._errors import AutodiffError, ToolchainError
@@ -80,6 +81,7 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
             started = time.perf_counter()
             result, said = run_enzyme(module, request.flags, prepared.lowered.name, mode)
             seconds = time.perf_counter() - started
+            result = with_choices_open(result)
             result = joined(result) if shared else result
             return Differentiated(prepared, request, revealed(result), said, seconds)
         except ToolchainError as error:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ._block_order import needs_order, reordered, with_later_loops_first
-from ._choices import with_choices_kept, with_choices_open
+from ._choices import with_choices_kept
 from ._diagnostics import has_crashed, has_lost_types, refused
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
+from ._lower import RECURSIVE
 from ._second_run import backwards_alone, runs_twice, then_forwards
 from ._target_machine import passed
 from ._undefined import undefined_use
@@ -34,17 +35,24 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
     """
     enzyme = find_enzyme()
     in_two = runs_twice(module)
+    # In one run, Enzyme derives what calls itself twice without end.
+    recursive = in_two and RECURSIVE in module
     if needs_order(module):
         module = with_choices_kept(module)
 
     def optimised_first() -> str:
         return with_later_loops_first(module, lambda hidden: enzyme.run(hidden, flags))
 
-    def checked(text: str) -> tuple[str, str]:
+    def once(text: str) -> tuple[str, str]:
         result, said = enzyme.run_and_listen(text, flags)
         if wrong := undefined_use(result):
             raise refused(*wrong, name, mode)
         return result, said
+
+    def twice(text: str) -> tuple[str, str]:
+        backwards, said = once(backwards_alone(text))
+        result, more = once(then_forwards(backwards))
+        return result, said + more
 
     orders: list[Callable[[], str]] = [lambda: module]
     if needs_order(module):
@@ -54,15 +62,12 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
         text = module
         try:
             text = ordered()
-            result, said = checked(text)
-            return with_choices_open(result), said
+            return (twice if recursive else once)(text)
         except AutodiffError as error:
             failures.append(error)
         if in_two and has_lost_types(failures[-1]):
             with suppress(AutodiffError):
-                backwards, said = checked(backwards_alone(text))
-                result, more = checked(then_forwards(backwards))
-                return with_choices_open(result), said + more
+                return twice(text)
     crashes = [e for e in failures if isinstance(e, ToolchainError) and has_crashed(e)]
     raise (crashes or failures)[0]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import llvm._ordered_runs
+from enzyme_rules import LinearRule, register, unregister
 from llvm import AutodiffError, grad, hvp
 from llvm._kept_integers import with_types_of_integers
 from tests.gradient_checks import flat
@@ -83,9 +84,38 @@ def signs_and_powers_of_two(u):
 
 
 @numba.njit
-def through_rules(m):
-    """A product, whose rule is derived once more too."""
-    return (m @ np.where(m > 0.1, m**3, m * m).T)[0].sum() ** 2
+def mix_into(y, x):
+    for i in range(x.size):
+        y[i] = 2.0 * x[i] + x[i - 1]
+
+
+@numba.njit
+def through_a_rule(x):
+    y = np.empty_like(x)
+    mix_into(y, np.interp(x, GRID, np.sin(GRID)) ** 2)
+    return (y**3).sum()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _rule():
+    rule = LinearRule(mix_into)
+    register(rule)
+    yield
+    unregister(rule)
+
+
+@numba.njit
+def halves(x, start, end):
+    if end - start == 1:
+        return x[start] ** 3
+    middle = (start + end) // 2
+    return 0.5 * halves(x, start, middle) * x[0] + 1.5 * halves(x, middle, end)
+
+
+@numba.njit
+def recursive_twice(x):
+    """It took Enzyme minutes and gigabytes."""
+    return halves(x, 0, x.size)
 
 
 FUNCTIONS = [
@@ -97,7 +127,8 @@ FUNCTIONS = [
     (rebound, X),
     (copied_singly, X),
     (signs_and_powers_of_two, X),
-    (through_rules, M),
+    (through_a_rule, X),
+    pytest.param(recursive_twice, X, marks=pytest.mark.slow),  # half a minute to compile
 ]
 
 
@@ -117,8 +148,10 @@ def second_runs(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("function", "x"), FUNCTIONS, ids=lambda f: getattr(f, "__name__", ""))
-def test_products(function, x, second_runs):
+def test_products(function, x, second_runs, monkeypatch):
     """Symmetry, and differences of fourth order of the gradient."""
+    if function is through_a_rule:  # which one run would do for
+        monkeypatch.setattr(llvm._ordered_runs, "RECURSIVE", "define")
     rng = np.random.default_rng(1)
     u, v = rng.standard_normal((2, *x.shape))
     step = 1e-3
