@@ -87,7 +87,9 @@ def _dot_into(a: Any, b: Any, out: Any) -> Any:
 @overload(np.kron, target=TARGET_NAME)
 def _kron(a: Any, b: Any) -> Any:
     """Item by item where there is a vector: Enzyme dies of Numba's rows, forwards."""
-    if not of_one_dtype(a, b) or {a.ndim, b.ndim} not in ({1}, {1, 2}) or "A" in a.layout + b.layout:
+    if not of_one_dtype(a, b) or "A" in a.layout + b.layout:
+        return None
+    if {a.ndim, b.ndim} not in ({1}, {1, 2}):
         return None
     if a.ndim == b.ndim:
 
