@@ -7,11 +7,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ._abi import Leaf
+from ._choices import with_choices_open
 from ._diagnostics import has_crashed, translate
 from ._entry import ERRORS, entry
 from ._errors import AutodiffError, ToolchainError
 from ._forks import crashed_on_team, forked, joined
 from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
+from ._memory_types import declarations, stated
 from ._ordered_runs import run_enzyme
 from ._prepare import Prepared
 from ._request import Mode, Request, Threads
@@ -78,6 +81,7 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
             started = time.perf_counter()
             result, said = run_enzyme(module, request.flags, prepared.lowered.name, mode)
             seconds = time.perf_counter() - started
+            result = with_choices_open(result)
             result = joined(result) if shared else result
             return Differentiated(prepared, request, revealed(result), said, seconds)
         except ToolchainError as error:
@@ -165,7 +169,10 @@ def _derivative(prepared: Prepared, request: Request) -> str:
     lines = ["", *[line for line in globals_ if line not in prepared.ir]]
     if request.mode is Mode.FORWARD_OVER_REVERSE:
         # A tangent of all that the gradient takes, its shadows among them.
-        lines += _call_of_enzyme("gradient", Mode.REVERSE, PRIMAL, of_primal, markers)
+        # What is said of memory in @primal is not there any more when this is derived.
+        said = _types_of_memory(prepared, of_primal)
+        lines += declarations(said, prepared.ir)
+        lines += _call_of_enzyme("gradient", Mode.REVERSE, PRIMAL, of_primal, markers, said=said)
         of_gradient = _with_shadows(of_primal)
         lines += _call_of_enzyme("derivative", Mode.FORWARD, "gradient", of_gradient, markers)
     else:
@@ -174,6 +181,17 @@ def _derivative(prepared: Prepared, request: Request) -> str:
         )
     text = "\n".join([*lines, ""])
     return text if request.noalias else text.replace(" noalias ", " ")
+
+
+def _types_of_memory(prepared: Prepared, of_primal: Sequence[Parameter]) -> list[str]:
+    """What the parameters of the gradient lead to, and their shadows."""
+    described = list(prepared.lowered.leaves)
+    if prepared.lowered.returns_value:
+        described.insert(0, Leaf("scalar", prepared.lowered.return_type))
+    lines: list[str] = []
+    for i, (leaf, (_, varies)) in enumerate(zip(described, of_primal[1:], strict=True), 1):
+        lines += stated(leaf, [f"%p{i}", f"%s{i}.0"][: 1 + varies])
+    return lines
 
 
 def _with_shadows(parameters: Sequence[Parameter]) -> list[Parameter]:
@@ -187,8 +205,12 @@ def _call_of_enzyme(
     parameters: Sequence[Parameter],
     markers: Sequence[str],
     width: int = 1,
+    said: Sequence[str] = (),
 ) -> list[str]:
-    """A function of the parameters, each followed by its shadows if it varies."""
+    """A function of the parameters, each followed by its shadows if it varies.
+
+    `said` are lines of it that come before the call.
+    """
     declared: list[str] = []
     arguments = [f"ptr @{callee}"]
     if width > 1:
@@ -209,6 +231,7 @@ def _call_of_enzyme(
         f"declare void @{enzyme}(...)",
         f"define void @{name}({', '.join(declared)}) noinline {{",
         *[f"  %{m} = load i32, ptr @{m}" for m in markers],
+        *said,
         f"  call void (...) @{enzyme}({', '.join(arguments)})",
         "  ret void",
         "}",
