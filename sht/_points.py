@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._apply import Space, apply_map
-from ._arguments import give_back
+from ._arguments import array_in_place, give_back
 from ._packed import precision_of
 from ._point_kernels import adjoint_evaluate_into, evaluate_into
 from ._spectrum import check_truncation, ncoef
@@ -77,7 +77,7 @@ def evaluate(
     call = "sht.evaluate(a, theta, phi, lmax, mmax)"
     lmax, mmax = check_truncation(call, lmax, mmax)
     theta, phi, shape = _checked_points(call, theta, phi)
-    given = np.asarray(a)
+    given = array_in_place(call, a, np)
     precision = precision_of(given)
     result = apply_map(
         call,
@@ -130,7 +130,7 @@ def adjoint_evaluate(
     call = "sht.adjoint_evaluate(values, theta, phi, lmax, mmax)"
     lmax, mmax = check_truncation(call, lmax, mmax)
     theta, phi, shape = _checked_points(call, theta, phi)
-    given = np.asarray(values)
+    given = array_in_place(call, values, np)
     rank = len(shape)
     if given.ndim < rank or given.shape[given.ndim - rank :] != shape:
         raise ValueError(

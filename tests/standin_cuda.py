@@ -164,6 +164,10 @@ def _garbage(shape, dtype):
     return np.full(shape, np.nan if dtype.kind in "fc" else 77, dtype)
 
 
+def _asarray(array, dtype=None):
+    return ndarray(np.array(array._array if isinstance(array, ndarray) else array, dtype))
+
+
 def _memcpy(target, source, size, kind):
     ctypes.memmove(target, source, size)
 
@@ -186,7 +190,8 @@ def standin(devices=1):
         empty=lambda shape, dtype=float: ndarray(_garbage(shape, np.dtype(dtype))),
         empty_like=lambda array: ndarray(_garbage(array.shape, array.dtype)),
         shares_memory=lambda a, b: np.shares_memory(a._array, b._array),
-        asarray=lambda array: ndarray(np.array(array)),
+        asarray=_asarray,
+        broadcast_to=lambda array, shape: ndarray(np.broadcast_to(array._array, shape)),
         cuda=types.SimpleNamespace(
             Device=Device,
             get_current_stream=lambda: types.SimpleNamespace(ptr=7, synchronize=lambda: None),

@@ -8,6 +8,7 @@ from enzyme_rules._cupy import cupy
 from llvm import Const, Duplicated, Forward, Reverse, autodiff, grad, kernel, value_and_grad
 from tests import kernel_cases
 from tests.kernel_cases import N, mapped
+from tests.sht_operator_cases import each_operator, given_to, wanted_of
 from tests.test_llvm_kernels import named, random_like, same_strides
 
 pytestmark = pytest.mark.gpu
@@ -103,6 +104,17 @@ def test_transform(device, name, grid, dtype):
     assert isinstance(found, device.ndarray)
     error = np.abs(device.asnumpy(found) - expected).max() / np.abs(expected).max()
     assert error < (1e-13 if dtype == "float64" else 1e-6)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@each_operator
+def test_operators(device, name, transposed):
+    given = (wanted_of if transposed else given_to)(name, 31, 20, (3,))
+    function = getattr(sht.operators, "adjoint_" * transposed + name)
+    expected, found = function(given, 31, 20), function(device.asarray(given), 31, 20)
+    assert isinstance(found, device.ndarray)
+    error = np.abs(device.asnumpy(found) - expected).max() / np.abs(expected).max()
+    assert error < 1e-15
 
 
 def test_loss_through_the_transform(device):

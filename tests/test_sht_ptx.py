@@ -10,12 +10,14 @@ from llvm._cuda_files import assemble
 from sht._device_blocks import analysis_of_block, synthesis_of_block
 from sht._device_fourier import points_of_values, spectra_of_sums, sums_of_spectra, values_of_points
 from sht._device_legendre import STEPS, Window
+from sht._device_orders import _kernel_of
 from sht._device_pack import pack_of, unpack_of
 from sht._device_tables import make_device_tables
 from sht._device_tiles import analysis_of_tile, functions_of, synthesis_of_tile
 from sht._simd import RINGS
 from sht.grids import FullGaussian
 from tests.sht_cases import Case
+from tests.sht_operator_cases import ORDERS, each_operator, given_to, radius_of, wanted_of
 
 TABLES = make_device_tables(Case(FullGaussian(6, 11), 5).transform())
 F8, F4, C16, C8 = (np.zeros(1, dtype) for dtype in ("f8", "f4", "c16", "c8"))
@@ -99,3 +101,24 @@ def innermost(text):
     """The longest loop without a jump into or inside of it."""
     found = re.findall(r"^(\$\w+):((?:(?!^\$\w+:)[\s\S])*?bra[.\w]*\s+\1;)", text, re.M)
     return max((body for _, body in found), key=len)
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["plain", "transposed"])
+@each_operator
+def test_operators(name, transposed):
+    """Nothing atomic, though transposed they scatter: they do so in turns."""
+    output, given = wanted_of(name, 5, 4, (1,)), given_to(name, 5, 4, (1,))
+    launch = _kernel_of(ORDERS[name])[1]
+    rest = 5, 4, 0, 3 if transposed else 1, radius_of(name)
+    for architecture in ("sm_80", "sm_90", "sm_100"):
+        if transposed:
+            arguments = Duplicated(output, None), Duplicated(given, None), *map(Const, rest)
+            options = {"mode": Reverse, "linear": True}
+        else:
+            arguments, options = (output, given, *rest), {}
+        text = ptx(launch, *arguments, architecture=architecture, **options)
+        code, said = assemble(text, architecture)
+        assert code.startswith(b"\x7fELF")
+        assert set(re.findall(r"(\d+) bytes (?:stack frame|spill \w+)", said)) == {"0"}
+        assert not re.search(r"\b(?:atom|red)\.", text)
+        assert "device_next" not in text
