@@ -69,6 +69,85 @@ class ndarray:
         return ndarray(self._array.sum(axis=axis), self._device)
 
 
+class Stream:
+    """Work is done at once, or where it captures, put down for a graph."""
+
+    made: list["Stream"] = []  # noqa: RUF012
+    current: list["Stream"] = []  # noqa: RUF012
+    can_capture = True
+
+    def __init__(self, null=False, non_blocking=False):
+        self.ptr = 0 if null else 2 + len(Stream.made)
+        self.captured = None
+        Stream.made.append(self)
+
+    def __enter__(self):
+        Stream.current.append(self)
+        return self
+
+    def __exit__(self, *error):
+        Stream.current.pop()
+
+    def do(self, action):
+        if self.captured is None:
+            action()
+        else:
+            self.captured.append(action)
+
+    def begin_capture(self):
+        if self.ptr in (0, 1):
+            raise RuntimeError("cannot capture on the default (legacy) stream")
+        if not Stream.can_capture:
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
+        self.captured = []
+
+    def end_capture(self):
+        found, self.captured = self.captured, None
+        if found is None or "invalid" in found:
+            raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated")
+        return Graph(found)
+
+    def is_capturing(self):
+        assert self.ptr > 1, "the legacy stream must not be asked"
+        return self.captured is not None
+
+    def synchronize(self):
+        refuse_in_capture()
+
+
+def current_stream():
+    return Stream.current[-1]
+
+
+def refuse_in_capture():
+    """What waits or allocates ends a capture, and is refused."""
+    for stream in Stream.made:
+        if stream.captured is not None:
+            stream.captured.append("invalid")
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
+
+
+class Graph:
+    """What was captured, at the addresses that it had."""
+
+    launched = 0
+
+    def __init__(self, actions):
+        self.actions = actions
+
+    def launch(self, stream=None):
+        Graph.launched += 1
+        for action in self.actions:
+            (stream or current_stream()).do(action)
+
+
+class _At:
+    """An array by its address alone, as CUDA sees it."""
+
+    def __init__(self, array):
+        self.__array_interface__ = dict(array._array.__array_interface__)
+
+
 class Device:
     compute_capability = "72"  # no test compiles real PTX for it
 
@@ -111,7 +190,8 @@ def launch(function, *rest):
     blocks, threads = rest[0], rest[3]
     assert rest[1:3] == rest[4:6] == (1, 1)
     stream, parameters, extra = rest[7:]
-    assert stream == 7
+    assert stream == current_stream().ptr
+    assert current_stream().captured is None, "not modelled: parameters would have to be copied"
     assert extra == 0
     places = (ctypes.c_void_p * 6).from_address(parameters)
     numbers = [ctypes.c_uint64.from_address(place).value for place in places[1:]]
@@ -146,17 +226,25 @@ def _for_host(text):
 class Plan1d:
     """An FFT of real rows, as cuFFT does it: unnormalised, by a plan for so many."""
 
+    calls = 0
+
     def __init__(self, n, kind, batch):
+        refuse_in_capture()
         self.n, self.kind, self.batch = n, kind, batch
 
     def fft(self, given, output, direction):
         assert direction is None
         assert len(given._array) == self.batch
+        Plan1d.calls += 1
+        there = _At(given), _At(output)
+        current_stream().do(lambda: self._run(*map(np.asarray, there)))
+
+    def _run(self, given, output):
         if self.kind in ("R2C", "D2Z"):
-            output._array[...] = np.fft.rfft(given._array)
+            output[...] = np.fft.rfft(given)
         else:
-            output._array[...] = np.fft.irfft(given._array, self.n, norm="forward")
-            given._array[...] = np.nan
+            output[...] = np.fft.irfft(given, self.n, norm="forward")
+            given[...] = np.nan
 
 
 def _garbage(shape, dtype):
@@ -180,6 +268,8 @@ def standin(devices=1):
             raise CUDARuntimeError("cudaErrorInsufficientDriver")
         return devices
 
+    Stream.made.clear()
+    Stream.current[:] = [Stream(null=True)]
     cupy = types.ModuleType("cupy")
     vars(cupy).update(
         ndarray=ndarray,
@@ -194,7 +284,8 @@ def standin(devices=1):
         broadcast_to=lambda array, shape: ndarray(np.broadcast_to(array._array, shape)),
         cuda=types.SimpleNamespace(
             Device=Device,
-            get_current_stream=lambda: types.SimpleNamespace(ptr=7, synchronize=lambda: None),
+            Stream=Stream,
+            get_current_stream=current_stream,
             function=types.SimpleNamespace(Module=Module),
             cufft=types.SimpleNamespace(
                 Plan1d=Plan1d, **{f"CUFFT_{k}": k for k in ("R2C", "C2R", "D2Z", "Z2D")}
