@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
@@ -25,6 +26,16 @@ def cupy() -> Any:
     DeviceError
         It is not installed, or there is no driver or none that is new enough, or no device.
     """
+    if sys.modules.get("cupy", _usable) is not _usable[0]:
+        _usable[:] = [_imported()]
+    return _usable[0]
+
+
+_usable: list[Any] = [None]
+"""CuPy, once it was found to reach a GPU: each launch asks for it some times."""
+
+
+def _imported() -> Any:
     try:
         import cupy
     except ImportError as error:

@@ -5,7 +5,19 @@ import pytest
 
 import sht
 from enzyme_rules._cupy import cupy
-from llvm import Const, Duplicated, Forward, Reverse, autodiff, grad, kernel, value_and_grad
+from llvm import (
+    Const,
+    Duplicated,
+    Forward,
+    Reverse,
+    autodiff,
+    grad,
+    hvp,
+    jvp,
+    kernel,
+    value_and_grad,
+    vjp,
+)
 from tests import kernel_cases
 from tests.kernel_cases import N, mapped
 from tests.sht_operator_cases import each_operator, given_to, wanted_of
@@ -74,6 +86,22 @@ def test_additions_by_all_threads(device):
     )
     # d/dw sin(x w) exp(-x) at x = 1, w = 0
     assert float(dw[0]) == pytest.approx(n * np.exp(-1.0), rel=1e-10)
+
+
+def test_products(device):
+    case = next(case for case in kernel_cases.CASES if case.name == "misfit")
+    run, tangents = kernel(case.body)[N], (np.ones(N), None, 0.3)
+    arrays = tuple(device.asarray(x) if np.ndim(x) else x for x in case.arguments)
+    there = (device.ones(N), None, 0.3)
+    np.testing.assert_allclose(
+        jvp(run, arrays, there), jvp(run, case.arguments, tangents), rtol=N * case.eps
+    )
+    found = vjp(run, *arrays, argnums=0)[1](2.0)[0]
+    expected = vjp(run, *case.arguments, argnums=0)[1](2.0)[0]
+    np.testing.assert_allclose(device.asnumpy(found), expected, rtol=1e-13)
+    for x, y in zip(hvp(run, arrays, there), hvp(run, case.arguments, tangents), strict=True):
+        np.testing.assert_allclose(device.asnumpy(x[0]), y[0], rtol=1e-12)
+        assert float(x[1]) == pytest.approx(y[1], rel=1e-12)
 
 
 def test_current_stream_and_device(device):
