@@ -6,7 +6,7 @@ import pytest
 
 import sht
 from enzyme_rules._cupy import DeviceError
-from llvm import kernel
+from llvm import _bound_launch, kernel
 from tests import standin_cuda
 from tests.standin_cuda import ndarray
 
@@ -42,6 +42,18 @@ def test_maps(gpu, grid, name):
     out = ndarray(np.full_like(expected, np.nan))
     assert getattr(t, name)(ndarray(given.copy()), out=out) is out
     np.testing.assert_array_equal(out.get(), found.get())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_launches_wait_for_nothing(gpu, name, monkeypatch):
+    """No kernel of a map may raise, allocate, or fail: each is started the short way."""
+
+    def refuse(*_):
+        raise AssertionError("the long way")
+
+    monkeypatch.setattr(_bound_launch.BoundLaunch, "_long_way", refuse)
+    t = sht.Transform(5, sht.grids.named("O4"))
+    getattr(t, name)(ndarray(given_to(t, name)))
 
 
 @pytest.mark.parametrize("name", NAMES)
