@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ._apply import Space, apply_map
+from ._arguments import array_in_place
 from ._packed import precision_of
 from ._rows import row_of
 from ._spectrum import check_truncation, ncoef
@@ -197,7 +198,7 @@ def _rotate(
         raise TypeError(f"`{call}` needs three numbers in radians. Got {angles!r}.") from None
     if not np.all(np.isfinite(turned)):
         raise ValueError(f"`{call}` needs finite angles. Got {angles!r}.")
-    a = np.asarray(a)
+    a = array_in_place(call, a, np)
     if a.ndim < 1 or a.shape[-1] != ncoef(lmax):
         raise ValueError(
             f"`{call}` needs shape (..., {ncoef(lmax)}). Got {a.shape}. "

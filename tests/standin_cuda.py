@@ -67,6 +67,9 @@ class ndarray:
     def reshape(self, *shape):
         return ndarray(self._array.reshape(*shape), self._device)
 
+    def __add__(self, other):
+        return ndarray(self._array + other._array, self._device)
+
     def sum(self, axis):
         return ndarray(self._array.sum(axis=axis), self._device)
 

@@ -145,6 +145,24 @@ def test_operators(device, name, transposed):
     assert error < 1e-15
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_values_at_points(device, dtype):
+    rng, n, lmax = np.random.default_rng(1), 1000, 63
+    theta, phi = rng.uniform(0, np.pi, n), rng.uniform(0, 7, n)
+    a = given_to("laplacian", lmax, lmax, (3,)).astype(np.result_type(dtype, np.complex64))
+    expected = sht.evaluate(a, theta, phi, lmax)
+    found = sht.evaluate(device.asarray(a), theta, phi, lmax)
+    eps = np.finfo(dtype).eps
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(device.asnumpy(found), expected, atol=8 * eps * lmax * scale)
+    back = sht.adjoint_evaluate(expected, theta, phi, lmax)
+    there = sht.adjoint_evaluate(
+        device.asarray(expected), device.asarray(theta), device.asarray(phi), lmax
+    )
+    scale = np.abs(back).max()
+    np.testing.assert_allclose(device.asnumpy(there), back, atol=8 * eps * lmax * scale)
+
+
 def test_loss_through_the_transform(device):
     t = sht.Transform(31, sht.grids.named("F32"))
     n = t.grid.npoints

@@ -12,8 +12,10 @@ from sht._device_fourier import points_of_values, spectra_of_sums, sums_of_spect
 from sht._device_legendre import STEPS, Window
 from sht._device_orders import _kernel_of
 from sht._device_pack import pack_of, unpack_of
+from sht._device_points import functions_of_point, order_at_points, values_of_orders
 from sht._device_tables import make_device_tables
 from sht._device_tiles import analysis_of_tile, functions_of, synthesis_of_tile
+from sht._order_sums import make_order_tables
 from sht._simd import RINGS
 from sht.grids import FullGaussian
 from tests.sht_cases import Case
@@ -117,8 +119,39 @@ def test_operators(name, transposed):
         else:
             arguments, options = (output, given, *rest), {}
         text = ptx(launch, *arguments, architecture=architecture, **options)
-        code, said = assemble(text, architecture)
-        assert code.startswith(b"\x7fELF")
-        assert set(re.findall(r"(\d+) bytes (?:stack frame|spill \w+)", said)) == {"0"}
-        assert not re.search(r"\b(?:atom|red)\.", text)
-        assert "device_next" not in text
+        _assert_plain(text, architecture)
+
+
+def _assert_plain(text, architecture, kept="(?:stack frame|spill \\w+)"):
+    code, said = assemble(text, architecture)
+    assert code.startswith(b"\x7fELF")
+    assert set(re.findall(rf"(\d+) bytes {kept}", said)) == {"0"}
+    assert not re.search(r"\b(?:atom|red)\.", text)
+    assert "device_next" not in text
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100"])
+def test_values_at_points(architecture):
+    sums, values, functions = np.zeros((1, 5, 2)), np.zeros((1, 1)), np.zeros((4, 5))
+    t, a = make_order_tables(5, 4), np.zeros((1, 20), complex)
+    by_orders = a, F8, functions, F8, t, 1, 1
+    by_points = functions, 5
+    plain = {
+        functions_of_point: (functions, F8, F8, t.ratio),
+        order_at_points: (sums, *by_orders),
+        values_of_orders: (values, sums, *by_points),
+    }
+    for body, arguments in plain.items():
+        text = ptx(kernel(body, atomics=False)[1], *arguments, architecture=architecture)
+        _assert_plain(text, architecture, r"spill \w+")  # cos and sin have a stack
+    transposed = {
+        order_at_points: (Duplicated(sums, None), Duplicated(a, None), *map(Const, by_orders[1:])),
+        values_of_orders: (
+            *(Duplicated(values, None), Duplicated(sums, None)),
+            *map(Const, by_points),
+        ),
+    }
+    for body, activities in transposed.items():
+        launch, options = kernel(body, atomics=False)[1], {"mode": Reverse, "linear": True}
+        text = ptx(launch, *activities, architecture=architecture, **options)
+        _assert_plain(text, architecture, r"spill \w+")  # cos and sin have a stack
