@@ -163,6 +163,14 @@ def test_values_at_points(device, dtype):
     np.testing.assert_allclose(device.asnumpy(there), back, atol=8 * eps * lmax * scale)
 
 
+def test_rotations(device):
+    lmax, angles = 63, (0.3, 1.1, -2.0)
+    a = given_to("laplacian", lmax, lmax, (3,))
+    for function in (sht.rotate, sht.adjoint_rotate):
+        expected, found = function(a, lmax, *angles), function(device.asarray(a), lmax, *angles)
+        assert np.abs(device.asnumpy(found) - expected).max() < 1e-14 * np.abs(expected).max()
+
+
 def test_loss_through_the_transform(device):
     t = sht.Transform(31, sht.grids.named("F32"))
     n = t.grid.npoints

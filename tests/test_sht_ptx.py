@@ -17,7 +17,9 @@ from sht._device_tables import make_device_tables
 from sht._device_tiles import analysis_of_tile, functions_of, synthesis_of_tile
 from sht._order_sums import make_order_tables
 from sht._simd import RINGS
+from sht._wigner import quarter_turn_of
 from sht.grids import FullGaussian
+from sht.rotation import turn_order
 from tests.sht_cases import Case
 from tests.sht_operator_cases import ORDERS, each_operator, given_to, radius_of, wanted_of
 
@@ -155,3 +157,14 @@ def test_values_at_points(architecture):
         launch, options = kernel(body, atomics=False)[1], {"mode": Reverse, "linear": True}
         text = ptx(launch, *activities, architecture=architecture, **options)
         _assert_plain(text, architecture, r"spill \w+")  # cos and sin have a stack
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100"])
+def test_rotations(architecture):
+    a = np.zeros((1, 21), complex)
+    for transposed in (0, 1):
+        launch = kernel(quarter_turn_of, atomics=False)[1]
+        _assert_plain(ptx(launch, a, a, 5, transposed, architecture=architecture), architecture)
+    rest = 5, 5, 0, 1, (0.1, 1)
+    text = ptx(_kernel_of(turn_order)[1], a, a, *rest, architecture=architecture)
+    _assert_plain(text, architecture, r"spill \w+")
