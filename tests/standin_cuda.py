@@ -70,6 +70,9 @@ class ndarray:
     def __add__(self, other):
         return ndarray(self._array + other._array, self._device)
 
+    def __sub__(self, other):
+        return ndarray(self._array - other._array, self._device)
+
     def sum(self, axis):
         return ndarray(self._array.sum(axis=axis), self._device)
 

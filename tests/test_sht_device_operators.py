@@ -136,3 +136,11 @@ def test_responses_elsewhere(gpu):
         op.laplacian(ndarray(a), 5, 4, out=a.copy())
     with pytest.raises(ValueError, match=r"needs shape \(..., 20\). Got \(21,\)"):
         op.laplacian(ndarray(np.zeros(21, complex)), 5, 4)
+
+
+@pytest.mark.parametrize("new", [(3, 2), (9, 9), (7, 2), (3, 3), (5, 4)])
+def test_truncation_on_a_device(gpu, new):
+    a: Any = given_to("laplacian", 5, 4, (2,))
+    found = sht.truncate(ndarray(a), 5, new[0], 4, new[1])
+    assert isinstance(found, ndarray)
+    np.testing.assert_array_equal(found.get(), sht.truncate(a, 5, new[0], 4, new[1]))

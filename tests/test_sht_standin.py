@@ -69,6 +69,19 @@ def test_repeated(gpu, name):
             np.testing.assert_array_equal(kept[-1].get(), y)
 
 
+def test_what_is_made_of_maps(gpu):
+    t, coarse = sht.Transform(5, sht.grids.named("H4")), sht.Transform(3, sht.grids.named("F4"))
+    field, a = given_to(t, "analysis"), given_to(t, "synthesis")
+    for run, x in (
+        (lambda f: sht.regrid_spectral(f, t, coarse), field),
+        (lambda f: sht.jacobi_analysis(f, t, 2), field),
+        (lambda f: sht.adjoint_jacobi_analysis(f, t, 2), a),
+    ):
+        expected, found = run(x), run(ndarray(x.copy()))
+        assert isinstance(found, ndarray)
+        np.testing.assert_allclose(found.get(), expected, atol=1e-13 * np.abs(expected).max())
+
+
 @numba.njit
 def quartic(i, field):
     return 0.25 * field[i] ** 4
