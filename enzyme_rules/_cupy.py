@@ -26,13 +26,13 @@ def cupy() -> Any:
     DeviceError
         It is not installed, or there is no driver or none that is new enough, or no device.
     """
-    if sys.modules.get("cupy", _usable) is not _usable[0]:
+    if sys.modules.get("cupy") is not _usable[0]:
         _usable[:] = [_imported()]
     return _usable[0]
 
 
-_usable: list[Any] = [None]
-"""CuPy, once it was found to reach a GPU: each launch asks for it some times."""
+_usable: list[Any] = [object()]
+"""CuPy, once it was found to reach a GPU: each launch asks for it some times. Else no module."""
 
 
 def _imported() -> Any:

@@ -18,8 +18,11 @@ from sht._device_tiles import analysis_of_tile, functions_of, synthesis_of_tile
 from sht._order_sums import make_order_tables
 from sht._simd import RINGS
 from sht._wigner import quarter_turn_of
+from sht.filters import filter_order
 from sht.grids import FullGaussian
+from sht.layouts._truncate import truncate_order
 from sht.rotation import turn_order
+from sht.spectra import spectrum_of_degree
 from tests.sht_cases import Case
 from tests.sht_operator_cases import ORDERS, each_operator, given_to, radius_of, wanted_of
 
@@ -168,3 +171,14 @@ def test_rotations(architecture):
     rest = 5, 5, 0, 1, (0.1, 1)
     text = ptx(_kernel_of(turn_order)[1], a, a, *rest, architecture=architecture)
     _assert_plain(text, architecture, r"spill \w+")
+
+
+@pytest.mark.parametrize("dtype", ["complex128", "complex64"])
+def test_filters_spectra_and_truncation(dtype):
+    a = np.zeros((1, 20), dtype)
+    c = np.zeros((1, 6), a.real.dtype)
+    for order, rest in ((filter_order, (np.zeros(6),)), (truncate_order, (5, 4))):
+        text = ptx(_kernel_of(order)[1], a, a, 5, 4, 0, 1, rest, architecture="sm_90")
+        _assert_plain(text, "sm_90")
+    text = ptx(kernel(spectrum_of_degree)[1], c, a, a, 5, 4, architecture="sm_90")
+    _assert_plain(text, "sm_90")
