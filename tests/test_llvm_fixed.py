@@ -4,7 +4,7 @@ import copy
 import gc
 import pickle
 import weakref
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -15,7 +15,7 @@ from llvm._fixed import findings_of, once
 
 
 class _Plan(NamedTuple):
-    factor: float
+    factor: Any
     weights: np.ndarray
     room: np.ndarray
 
@@ -25,7 +25,7 @@ class Plan(_Plan):
 
 
 class Plain(NamedTuple):
-    factor: float
+    factor: Any
     weights: np.ndarray
     room: np.ndarray
 
