@@ -62,7 +62,11 @@ def compiled_source(
     if like is None:
         return made
     made.__defaults__ = like.py_func.__defaults__
-    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(made)
+    wrappers: Any = {
+        "no_cpython_wrapper": True,
+        "no_cfunc_wrapper": True,
+    }  # never called from Python
+    return njit(**wrappers)(made)
 
 
 class JitCall:

@@ -42,8 +42,8 @@ def with_types_of_loads(ir: str) -> str:
 def type_tags(ir: str) -> tuple[dict[str, str], str]:
     """For each type of LLVM's the metadata of a load, and what must be added to the module."""
     free = 1 + max(map(int, _NUMBERED.findall(ir)), default=-1)
-    tags = dict.fromkeys(("i64", "i32", "i16", "i8", "i1"), f"!tbaa !{free}")
-    tags["ptr"] = f"!tbaa !{free + 2}"
+    integers = dict.fromkeys(("i64", "i32", "i16", "i8", "i1"), f"!tbaa !{free}")
+    tags = {"ptr": f"!tbaa !{free + 2}", **integers}
     return tags, _TYPES.format(*range(free, free + 5))
 
 

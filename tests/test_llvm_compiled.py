@@ -1,6 +1,6 @@
 """Compiled functions, called by other @njit code and by what is differentiated."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -46,7 +46,8 @@ def checks(out, x, p):
         raise ValueError("too much")
 
 
-fast_apply, fast_total, fast_checks = compiled(apply), compiled(total), compiled(checks)
+fast_apply, fast_checks = compiled(apply), compiled(checks)
+fast_total: Any = compiled(total)
 
 
 @numba.njit
