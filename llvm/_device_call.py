@@ -16,7 +16,7 @@ from ._device_arrays import device_zeros_like
 from ._entry import is_cotangent
 from ._errors import AutodiffError
 from ._flat import flatten
-from ._marshal import first_overlap
+from ._overlap import first_overlap
 from ._program import Program
 
 

@@ -7,11 +7,14 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ._abi import Leaf
+from ._choices import with_choices_open
 from ._diagnostics import has_crashed, translate
 from ._entry import ERRORS, entry
 from ._errors import AutodiffError, ToolchainError
 from ._forks import crashed_on_team, forked, in_one, joined
 from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
+from ._memory_types import declarations, stated
 from ._ordered_runs import run_enzyme
 from ._prepare import Prepared
 from ._request import Mode, Request, Threads
@@ -106,6 +109,7 @@ def _run(
             started = time.perf_counter()
             result, said = run_enzyme(module, request.flags, prepared.lowered.name, mode)
             seconds = time.perf_counter() - started
+            result = with_choices_open(result)
             return joined(result) if shared else result, said, seconds
         except ToolchainError as error:
             if shared and has_crashed(error):
@@ -180,21 +184,25 @@ Parameter = tuple[str, bool]
 def _derivative(prepared: Prepared, request: Request) -> str:
     """``void @derivative(ptr status, [ptr value, its shadows,] (leaf[, its shadows])…)``."""
     if request.mode is Mode.FORWARD_OVER_REVERSE:
-        return _gradient(prepared, request) + _tangent_of_gradient(prepared, request)
+        # What is said of memory in @primal is not there any more when the gradient is derived.
+        said = _types_of_memory(prepared, request)
+        gradient = _gradient(prepared, request, said)
+        text = "\n".join([*declarations(said, prepared.ir), gradient])
+        return text + _tangent_of_gradient(prepared, request)
     parameters = _parameters(prepared, request)
-    return _asking("derivative", request.mode, PRIMAL, parameters, prepared, request)
+    return _asking("derivative", request.mode, PRIMAL, parameters, request)
 
 
-def _gradient(prepared: Prepared, request: Request) -> str:
-    """``void @gradient``, with one shadow of each."""
+def _gradient(prepared: Prepared, request: Request, said: Sequence[str] = ()) -> str:
+    """``void @gradient``, with one shadow of each; `said` are lines of it."""
     parameters = _parameters(prepared, request)
-    return _asking("gradient", Mode.REVERSE, PRIMAL, parameters, prepared, request)
+    return _asking("gradient", Mode.REVERSE, PRIMAL, parameters, request, said)
 
 
 def _tangent_of_gradient(prepared: Prepared, request: Request) -> str:
     """``@derivative``, the tangent of all that the gradient takes, its shadows among them."""
     parameters = _with_shadows(_parameters(prepared, request))
-    return _asking("derivative", Mode.FORWARD, "gradient", parameters, prepared, request)
+    return _asking("derivative", Mode.FORWARD, "gradient", parameters, request)
 
 
 def _markers(request: Request) -> list[str]:
@@ -218,13 +226,26 @@ def _asking(
     mode: Mode,
     callee: str,
     parameters: Sequence[Parameter],
-    prepared: Prepared,
     request: Request,
+    said: Sequence[str] = (),
 ) -> str:
-    """The text of a function that Enzyme fills in, with what it refers to."""
-    lines = _call_of_enzyme(name, mode, callee, parameters, _markers(request), request.width)
+    """The text of a function that Enzyme fills in."""
+    markers = _markers(request)
+    lines = _call_of_enzyme(name, mode, callee, parameters, markers, request.width, said)
     text = "\n".join(["", *lines, ""])
     return text if request.noalias else text.replace(" noalias ", " ")
+
+
+def _types_of_memory(prepared: Prepared, request: Request) -> list[str]:
+    """What the parameters of the gradient lead to, and their shadows."""
+    described = list(prepared.lowered.leaves)
+    if prepared.lowered.returns_value:
+        described.insert(0, Leaf("scalar", prepared.lowered.return_type))
+    lines: list[str] = []
+    parameters = _parameters(prepared, request)[1:]
+    for i, (leaf, (_, varies)) in enumerate(zip(described, parameters, strict=True), 1):
+        lines += stated(leaf, [f"%p{i}", f"%s{i}.0"][: 1 + varies])
+    return lines
 
 
 def _with_shadows(parameters: Sequence[Parameter]) -> list[Parameter]:
@@ -238,8 +259,12 @@ def _call_of_enzyme(
     parameters: Sequence[Parameter],
     markers: Sequence[str],
     width: int = 1,
+    said: Sequence[str] = (),
 ) -> list[str]:
-    """A function of the parameters, each followed by its shadows if it varies."""
+    """A function of the parameters, each followed by its shadows if it varies.
+
+    `said` are lines of it that come before the call.
+    """
     declared: list[str] = []
     arguments = [f"ptr @{callee}"]
     if width > 1:
@@ -260,6 +285,7 @@ def _call_of_enzyme(
         f"declare void @{enzyme}(...)",
         f"define void @{name}({', '.join(declared)}) noinline {{",
         *[f"  %{m} = load i32, ptr @{m}" for m in markers],
+        *said,
         f"  call void (...) @{enzyme}({', '.join(arguments)})",
         "  ret void",
         "}",

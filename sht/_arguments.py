@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from enzyme_rules._cupy import as_cupy, is_on_device
 
-from ._kinds import with_spin
+from ._kinds import of_pairs
 from ._legendre import PHASES, STATE, WIDTH
 from ._simd import LANES, intrinsic
 
@@ -179,8 +179,9 @@ def check_kernel_arrays(field, a, t, scratch):
         Another shape, or the scratch of another Transform.
     """
     _require_kernel_types(field, a, t, scratch)
-    parts, ngroups, _ = t.legendre.first.shape
-    rings = t.rings
+    passes, ngroups, _ = t.legendre.first.shape
+    rings, columns = t.rings, t.legendre.columns
+    parts = passes * columns
     # Coefficients have as many axes as parts, and one more where there are several fields.
     several = field.ndim - parts - (1 if rings.width > 0 else 0)
     fields = field.shape[0] if several == 1 else 1
@@ -202,12 +203,20 @@ def check_kernel_arrays(field, a, t, scratch):
     if (
         scratch.fields < 1
         or scratch.block < 1
-        or len(scratch.coef) != scratch.fields * t.legendre.starts[-1] * WIDTH
+        or len(scratch.coef) != scratch.fields * columns * t.legendre.starts[-1] * WIDTH
         or len(scratch.sums) != scratch.block * ngroups * parts * scratch.fields * PHASES
         or len(scratch.state) < STATE
         or len(scratch.ring.orders) < ngroups * LANES
         or len(scratch.ring.row) < max(half, ngroups * LANES)
         or len(scratch.ring.fft) < 2 * half + rings.longest
+        or (
+            t.pair_ffts.work > 0
+            and (
+                len(scratch.ring.south) < max(half, ngroups * LANES)
+                or len(scratch.ring.pair) < 2 * rings.longest
+                or len(scratch.ring.work) < t.pair_ffts.work + 2 * rings.longest
+            )
+        )
     ):
         raise ValueError(_WRONG_SCRATCH)
 
@@ -216,10 +225,10 @@ def check_kernel_arrays(field, a, t, scratch):
 def _require_kernel_types(typing_context: Any, field: Any, a: Any, t: Any, scratch: Any) -> Any:
     real = t.types[t.fields.index("ffts")][-1].dtype
     complex_type = types.complex64 if real == types.float32 else types.complex128
-    spin = with_spin(t.types[t.fields.index("legendre")])
+    pairs = of_pairs(t.types[t.fields.index("legendre")])
     needed = {
-        "field": (field, real, (2, 3, 4) if spin else (1, 2, 3)),
-        "a": (a, complex_type, (2, 3) if spin else (1, 2)),
+        "field": (field, real, (2, 3, 4) if pairs else (1, 2, 3)),
+        "a": (a, complex_type, (2, 3) if pairs else (1, 2)),
     }
     for name, (ty, dtype, ranks) in needed.items():
         array = isinstance(ty, types.Array)

@@ -14,6 +14,7 @@ as Enzyme's transpose of the kernel for the opposite map.
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterator
 from typing import Any
@@ -49,7 +50,10 @@ _MOST_KERNELS = 64
 def device_maps(t: Any, device: int | None) -> DeviceMaps:
     """The maps of a transform on one device, or with None on the host; made once."""
     if device not in t.devices:
-        t.devices[device] = DeviceMaps(t, device)
+        if t.unscaled is None:
+            t.devices[device] = DeviceMaps(t, device)
+        else:
+            t.devices[device] = device_maps(t.unscaled, device).scaled(t.legendre.scale)
     return t.devices[device]
 
 
@@ -67,7 +71,7 @@ class DeviceMaps:
 
     def __init__(self, t: Any, device: int | None) -> None:
         host = make_device_tables(t)
-        self._library = np if device is None else cupy()
+        self._device, self._library = device, np if device is None else cupy()
         with on_device(device):
             self._tables = host if device is None else uploaded(host)
         self._batches = host.fourier.batches
@@ -75,10 +79,22 @@ class DeviceMaps:
         self._spectra_size = sizes(self._batches)[1]
         self._complex = t.coefficients.dtype
         self._passes, self._ngroups, self._ntiles = host.legendre.first.shape
+        self._columns = host.packing.columns  # fields that one vector is, below
         self._longest = host.fourier.longest
         self._nsteps = len(host.packing.groups)
         self._blocks = int(np.max(np.diff(host.legendre.starts))) // STEPS
         self._kernel = functools.lru_cache(maxsize=_MOST_KERNELS)(self._bound)
+
+    def scaled(self, scale: NDArray) -> DeviceMaps:
+        """The same, with the same memory, but for what scales coefficients of vectors."""
+        maps = copy.copy(self)
+        with on_device(self._device):
+            packing = self._tables.packing._replace(
+                scale=scale if self._device is None else uploaded(scale)
+            )
+        maps._tables = self._tables._replace(packing=packing)
+        maps._kernel = functools.lru_cache(maxsize=_MOST_KERNELS)(maps._bound)
+        return maps
 
     def run(self, name: str, results: Any, batch: Any) -> None:
         """Apply a map to each field of a batch: C-contiguous arrays, one leading axis each."""
@@ -89,11 +105,12 @@ class DeviceMaps:
             "adjoint_synthesis": (self._to_coefficients, True),
         }
         apply, transposed = maps[name]
-        at_once = max(1, _BYTES // (8 * (self._sums_size(1) + self._coef_size(1))))
+        fields = self._columns
+        at_once = max(1, _BYTES // (8 * (self._sums_size(fields) + self._coef_size(fields))))
         try:
             for begin in range(0, len(batch), at_once):
                 some = slice(begin, begin + at_once)
-                fields = len(batch[some])
+                fields = len(batch[some]) * self._columns
                 apply(results[some].reshape(-1), batch[some].reshape(-1), fields, transposed)
         except MemoryError as error:
             error.add_note(

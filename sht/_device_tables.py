@@ -20,8 +20,8 @@ class PackingTables(NamedTuple):
 
     Attributes
     ----------
-    spin, ncoef : int
-    begins, counts, starts, factors : arrays
+    spin, ncoef, columns : int
+    begins, counts, starts, factors, scale : arrays
     groups : (nsteps,) int64
         The group of orders of each step.
     orders : (ncoef,) int64
@@ -30,10 +30,12 @@ class PackingTables(NamedTuple):
 
     spin: int
     ncoef: int
+    columns: int
     begins: np.ndarray
     counts: np.ndarray
     starts: np.ndarray
     factors: np.ndarray
+    scale: np.ndarray
     groups: np.ndarray
     orders: np.ndarray
 
@@ -62,7 +64,7 @@ class FourierTables(NamedTuple):
     Attributes
     ----------
     passes, ngroups : int
-        Of the Legendre stage. There are as many components as passes.
+        Of the Legendre stage. A field has as many components as passes; vectors are two fields.
     npoints, longest : int
     x, pairs, offsets, areas, orders, rotation, phases : arrays
     places : (nlat,) int64
@@ -95,7 +97,8 @@ class DeviceTables(NamedTuple):
 
 def make_device_tables(t: Any) -> DeviceTables:
     """The tables of a transform, on the host."""
-    made, rings = legendre_tables(t.grid, t.rings, t.truncation, t.legendre.spin, STEPS), t.rings
+    rings, kind, spin = t.rings, type(t.legendre), t.legendre.spin
+    made = legendre_tables(t.grid, rings, t.truncation, kind, spin, STEPS)
     passes, ngroups, _ = made.first.shape
     groups = np.repeat(np.arange(ngroups), np.diff(made.starts))
     orders = np.asarray(t.orders, np.int64)
@@ -104,8 +107,8 @@ def make_device_tables(t: Any) -> DeviceTables:
     places[pairs[pairs >= 0]] = np.flatnonzero(pairs >= 0)
     return DeviceTables(
         PackingTables(
-            *(made.spin, made.ncoef, made.begins, made.counts, made.starts, made.factors),
-            *(groups, orders),
+            *(made.spin, made.ncoef, made.columns, made.begins, made.counts, made.starts),
+            *(made.factors, t.legendre.scale, groups, orders),
         ),
         FunctionTables(made.starts, made.recurrence, made.row, made.z, made.first, made.seeds),
         FourierTables(

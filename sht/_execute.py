@@ -140,23 +140,24 @@ class _Part:
 
     def __init__(self, t: Any, sums: NDArray, tiles: Any, groups: Any) -> None:
         passes, ngroups, ntiles = t.legendre.first.shape
-        size = ngroups * passes * PHASES
+        fields = t.legendre.columns
+        size = ngroups * passes * fields * PHASES
         state, ring = aligned_zeros(STATE), t.ring_scratch()
         self.sums = sums[tiles[0] * size : tiles[1] * size]
         self.points = _points(t, tiles)
-        self.to_rings = LinearMap(sums_to_rings, t, ring, 1, tiles)
-        self.from_rings = LinearMap(rings_to_sums, t, ring, 1, tiles)
+        self.to_rings = LinearMap(sums_to_rings, t, ring, fields, tiles)
+        self.from_rings = LinearMap(rings_to_sums, t, ring, fields, tiles)
         by_tiles, by_groups = ((0, ngroups), tiles), (groups, (0, ntiles))
-        self.to_sums = LinearMap(coef_to_sums, state, t, 1, *by_tiles)
-        self.from_sums = LinearMap(sums_to_coef, state, t, 1, *by_tiles)
-        self.groups_to_sums = LinearMap(coef_to_sums, state, t, 1, *by_groups)
-        self.groups_from_sums = LinearMap(sums_to_coef, state, t, 1, *by_groups)
+        self.to_sums = LinearMap(coef_to_sums, state, t, fields, *by_tiles)
+        self.from_sums = LinearMap(sums_to_coef, state, t, fields, *by_tiles)
+        self.groups_to_sums = LinearMap(coef_to_sums, state, t, fields, *by_groups)
+        self.groups_from_sums = LinearMap(sums_to_coef, state, t, fields, *by_groups)
 
 
 def _points(t: Any, tiles: tuple[int, int]) -> list[slice]:
     """Where the rings of some tiles stand in a flat field."""
     found: list[slice] = []
-    count = len(t.legendre.first)
+    count = t.components
     rings = t.rings.pairs[tiles[0] * RINGS : tiles[1] * RINGS].ravel()
     for ring in sorted(rings[rings >= 0]):
         begin, end = t.rings.offsets[ring : ring + 2].tolist()
@@ -181,11 +182,11 @@ class Division:
         tables = t.legendre
         passes, ngroups, ntiles = tables.first.shape
         steps = (np.diff(tables.starts)[:, None] - tables.first).sum(axis=0)
-        self.sums = aligned_zeros(ntiles * ngroups * passes * PHASES)
-        self.coef = aligned_zeros(int(tables.starts[-1]) * WIDTH)
+        self.sums = aligned_zeros(ntiles * ngroups * passes * tables.columns * PHASES)
+        self.coef = aligned_zeros(int(tables.starts[-1]) * tables.columns * WIDTH)
         self.field = np.empty(math.prod(t.fields.shape), t.fields.dtype)
-        self.pack = LinearMap(pack_coefficients_into, t, 1)
-        self.unpack = LinearMap(unpack_coefficients_into, t, 1)
+        self.pack = LinearMap(pack_coefficients_into, t, tables.columns)
+        self.unpack = LinearMap(unpack_coefficients_into, t, tables.columns)
         legendre, fourier = steps.sum(axis=0), _fourier_costs(t)
         groups = _equal_parts(steps.sum(axis=1), t.threads)
 
@@ -204,13 +205,15 @@ def in_parts(parts: list[_Part], share: Callable[[_Part], None]) -> None:
 def _fourier_costs(t: Any) -> NDArray:
     """What the Fourier stage of each tile costs, in steps of the Legendre stage (6.6 ns).
 
-    For n = 96 … 1536 a ring took 0.1 ns n log2(n), and what lies around it as long as a step for
-    each group.
+    For n = 96 … 1536 a ring took 0.1 ns n log2(n), with a prime factor p > 13 0.01 ns n p more, and
+    what lies around it as long as a step for each group.
     """
     pairs = t.rings.pairs
     n = np.maximum(np.diff(t.rings.offsets), 2)[pairs]
-    costs = np.where(pairs >= 0, n * np.log2(n) / 65 + t.legendre.first.shape[1], 0.0)
-    return len(t.legendre.first) * costs.reshape(-1, 2 * RINGS).sum(axis=1)
+    prime = t.pair_ffts.prime[t.ffts.index][pairs]
+    costs = n * np.log2(n) / 65 + n * prime / 600 + t.legendre.first.shape[1]
+    costs = np.where(pairs >= 0, costs, 0.0)
+    return t.components * costs.reshape(-1, 2 * RINGS).sum(axis=1)
 
 
 def _equal_parts(costs: NDArray, count: int) -> list[tuple[int, int]]:

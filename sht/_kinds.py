@@ -1,4 +1,4 @@
-"""Which of `_scalar` and `_spin` the stages use: known by the type of the tables when compiled."""
+"""Which of `_scalar`, `_spin`, `_vector` the stages use: the type of the tables says it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,23 @@ from typing import Any
 from numba.core import types
 from numba.extending import overload
 
-from . import _scalar, _spin
-from ._legendre_tables import SpinTables
+from . import _scalar, _spin, _vector
+from ._legendre_tables import SpinTables, VectorTables
 
 
 def with_spin(tables: Any) -> bool:
     """Of a Numba type: whether it is that of `SpinTables`."""
     return isinstance(tables, types.NamedTuple) and tables.instance_class is SpinTables
+
+
+def of_vectors(tables: Any) -> bool:
+    """Of a Numba type: whether it is that of `VectorTables`."""
+    return isinstance(tables, types.NamedTuple) and tables.instance_class is VectorTables
+
+
+def of_pairs(tables: Any) -> bool:
+    """Of a Numba type: whether fields have two components."""
+    return with_spin(tables) or of_vectors(tables)
 
 
 def order_sums_into(orders, phases, place, groups, tables): ...
@@ -45,9 +55,13 @@ def _add_order_sums(phases, orders, place, groups, area, tables):
 
 @_kind(pack_into)
 def _pack_into(coef, a, field, fields, add, tables):
-    return (_spin if with_spin(tables) else _scalar).pack_into
+    return _packing(tables).pack_into
 
 
 @_kind(unpack_into)
 def _unpack_into(a, coef, field, fields, add, tables):
-    return (_spin if with_spin(tables) else _scalar).unpack_into
+    return _packing(tables).unpack_into
+
+
+def _packing(tables):
+    return _vector if of_vectors(tables) else _spin if with_spin(tables) else _scalar

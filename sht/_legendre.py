@@ -15,11 +15,11 @@ from ._legendre_tables import BLOCK
 from ._simd import (
     LANES,
     add_vector,
+    dot_rings,
     load_block,
     load_vector,
     splat_rings,
     store_block,
-    sum_rings,
     zero_block,
 )
 
@@ -64,10 +64,10 @@ def _add_rings(coef, i, q, sums):
     """Add to the coefficients of step i what the rings of a tile contribute."""
     first, second, third, fourth = sums
     k = i * WIDTH
-    add_vector(coef, k, sum_rings(q * first))
-    add_vector(coef, k + LANES, sum_rings(q * second))
-    add_vector(coef, k + 2 * LANES, sum_rings(q * third))
-    add_vector(coef, k + 3 * LANES, sum_rings(q * fourth))
+    add_vector(coef, k, dot_rings(q, first))
+    add_vector(coef, k + LANES, dot_rings(q, second))
+    add_vector(coef, k + 2 * LANES, dot_rings(q, third))
+    add_vector(coef, k + 3 * LANES, dot_rings(q, fourth))
 
 
 @njit(error_model="numpy")
@@ -110,7 +110,9 @@ def legendre_synthesis_into(phases, coef, state, z, recurrence, seeds, first):
     """
     if len(phases) > PHASES:
         phases[:] = 0.0
-        _each_chunk(_synthesise_chunk, phases, coef, state, z, recurrence, seeds, first)
+        _each_chunk(
+            _start_synthesis, _synthesise_chunk, phases, coef, state, z, recurrence, seeds, first
+        )
         return
     argument = splat_rings(z, 0)
     before, now = load_block(seeds, 0), load_block(seeds, BLOCK)
@@ -130,7 +132,9 @@ def legendre_analysis_into(coef, phases, state, z, recurrence, seeds, first):
     transpose.
     """
     if len(phases) > PHASES:
-        _each_chunk(_analyse_chunk, phases, coef, state, z, recurrence, seeds, first)
+        _each_chunk(
+            _start_analysis, _analyse_chunk, phases, coef, state, z, recurrence, seeds, first
+        )
         return
     argument = splat_rings(z, 0)
     before, now = load_block(seeds, 0), load_block(seeds, BLOCK)
@@ -141,23 +145,54 @@ def legendre_analysis_into(coef, phases, state, z, recurrence, seeds, first):
 
 
 @njit(error_model="numpy")
-def _each_chunk(add, phases, coef, state, z, recurrence, seeds, first):
-    """Several fields: the polynomials of some steps into memory, then ``add`` for each field."""
+def _each_chunk(start, add, phases, coef, state, z, recurrence, seeds, first):
+    """Several fields: the polynomials of some steps into memory, then ``add`` for each field.
+
+    All but the first field: ``start`` sums that while it makes the polynomials.
+    """
     steps = len(recurrence) // (2 * LANES)
     argument = splat_rings(z, 0)
-    before, now = load_block(seeds, 0), load_block(seeds, BLOCK)
+    now = load_block(seeds, 0), load_block(seeds, BLOCK)
     for begin in range(first, steps, CHUNK):
         end = min(begin + CHUNK, steps)
-        for i in range(begin, end):
-            store_block(state, (i - begin) * BLOCK, now)
-            before, now = _next(before, now, recurrence, i, argument)
-        for field in range(len(phases) // PHASES):
+        now = start(
+            phases[:PHASES],
+            coef[begin * WIDTH : end * WIDTH],
+            state,
+            recurrence[begin * 2 * LANES : end * 2 * LANES],
+            argument,
+            now,
+        )
+        for field in range(1, len(phases) // PHASES):
             add(
                 phases[field * PHASES : (field + 1) * PHASES],
                 coef[(field * steps + begin) * WIDTH : (field * steps + end) * WIDTH],
                 state,
                 end - begin,
             )
+
+
+@njit(error_model="numpy")
+def _start_synthesis(phases, coef, state, recurrence, argument, functions):
+    before, now = functions
+    sums = _load_sums(phases)
+    for i in range(len(recurrence) // (2 * LANES)):
+        store_block(state, i * BLOCK, now)
+        sums = _add_step(sums, coef, i, now)
+        before, now = _next(before, now, recurrence, i, argument)
+    _store_sums(phases, sums)
+    return before, now
+
+
+@njit(error_model="numpy")
+def _start_analysis(phases, coef, state, recurrence, argument, functions):
+    before, now = functions
+    sums = _load_sums(phases)
+    for i in range(len(recurrence) // (2 * LANES)):
+        store_block(state, i * BLOCK, now)
+        _add_rings(coef, i, now, sums)
+        before, now = _next(before, now, recurrence, i, argument)
+    return before, now
 
 
 @njit(error_model="numpy")
@@ -195,7 +230,17 @@ def analysis_step_into(coef, phases, q, i):
 @njit(error_model="numpy")
 def _synthesis_steps(phases, coef, state, z, recurrence, seeds, first):
     if len(phases) > PHASES:
-        _each_chunk(_synthesis_steps_of_chunk, phases, coef, state, z, recurrence, seeds, first)
+        _each_chunk(
+            _start_synthesis_steps,
+            _synthesis_steps_of_chunk,
+            phases,
+            coef,
+            state,
+            z,
+            recurrence,
+            seeds,
+            first,
+        )
         return
     argument = splat_rings(z, 0)
     before, now = load_block(seeds, 0), load_block(seeds, BLOCK)
@@ -208,7 +253,17 @@ def _synthesis_steps(phases, coef, state, z, recurrence, seeds, first):
 @njit(error_model="numpy")
 def _analysis_steps(coef, phases, state, z, recurrence, seeds, first):
     if len(phases) > PHASES:
-        _each_chunk(_analysis_steps_of_chunk, phases, coef, state, z, recurrence, seeds, first)
+        _each_chunk(
+            _start_analysis_steps,
+            _analysis_steps_of_chunk,
+            phases,
+            coef,
+            state,
+            z,
+            recurrence,
+            seeds,
+            first,
+        )
         return
     argument = splat_rings(z, 0)
     before, now = load_block(seeds, 0), load_block(seeds, BLOCK)
@@ -216,6 +271,26 @@ def _analysis_steps(coef, phases, state, z, recurrence, seeds, first):
         store_block(state, 0, now)
         analysis_step_into(coef, phases, state, i)
         before, now = _next(before, now, recurrence, i, argument)
+
+
+@njit(error_model="numpy")
+def _start_synthesis_steps(phases, coef, state, recurrence, argument, functions):
+    before, now = functions
+    for i in range(len(recurrence) // (2 * LANES)):
+        store_block(state, i * BLOCK, now)
+        synthesis_step_into(phases, coef, state[i * BLOCK : (i + 1) * BLOCK], i)
+        before, now = _next(before, now, recurrence, i, argument)
+    return before, now
+
+
+@njit(error_model="numpy")
+def _start_analysis_steps(phases, coef, state, recurrence, argument, functions):
+    before, now = functions
+    for i in range(len(recurrence) // (2 * LANES)):
+        store_block(state, i * BLOCK, now)
+        analysis_step_into(coef, phases, state[i * BLOCK : (i + 1) * BLOCK], i)
+        before, now = _next(before, now, recurrence, i, argument)
+    return before, now
 
 
 @njit(error_model="numpy")

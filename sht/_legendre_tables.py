@@ -37,9 +37,13 @@ With λ = κ_i q, ``κ_{i+1} = κ_{i-1} ε_l / ε_{l+1}``, ``A_i = κ_i / (ε_{l
 D = A b. (P. J. Kostelec and D. N. Rockmore, J. Fourier Anal. Appl. 14 (2008) 145, eq. 4.5; without
 spin DLMF 14.10.3.)
 
+**Vectors.** Two scalars to this stage, with the functions λ_lm / sin θ instead of λ_lm: the same
+recurrence, from other seeds. Those of order 0 are λ_l1, from l = 1 on, so that its lane has the
+recurrence of order 1. `_vector` says what they are multiplied with.
+
 Near the poles λ is smaller than any number that matters until l is well above m. Each pair of group
 and tile therefore starts at the first step where some |q| exceeds `NEGLIGIBLE`, from seeds that are
-made once, with an exponent of their own, so that nothing underflows.
+made once (`_legendre_seeds`).
 """
 
 from __future__ import annotations
@@ -49,15 +53,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from ._legendre_seeds import BLOCK, epsilon, fill_seeds
 from ._simd import LANES, RINGS, aligned_zeros
 from ._spectrum import Truncation
-
-BLOCK = RINGS * LANES
-"""Numbers in a block."""
-
-NEGLIGIBLE = 1e-30
-"""Functions below this are left out. They are of order 1 where they matter, so that coefficients
-would have to differ by 14 orders of magnitude more than float64 resolves for it to be seen."""
 
 
 class LegendreTables(NamedTuple):
@@ -66,6 +64,8 @@ class LegendreTables(NamedTuple):
     Attributes
     ----------
     lmax, mmax, spin, ncoef : int
+    columns : int
+        Sums for each field, those of one scalar each.
     begins, counts : (ngroups * LANES,) int64
         Where the degrees of each order begin in the packed vector, and how many are used; 0 beyond
         mmax.
@@ -77,6 +77,7 @@ class LegendreTables(NamedTuple):
     factors : (nsteps * 3 * LANES,) float64
         [step][which][lane]: what multiplies coefficients of degree m + 2i at their own step, those
         of m + 2i + 2 at this one, and those of m + 2i + 1.
+    scale : (2, 0) float64
     row : (1, ntiles) int64
         Which row of `recurrence` a tile uses.
     z : (1, ntiles * RINGS) float64
@@ -93,11 +94,13 @@ class LegendreTables(NamedTuple):
     mmax: int
     spin: int
     ncoef: int
+    columns: int
     begins: np.ndarray
     counts: np.ndarray
     starts: np.ndarray
     recurrence: np.ndarray
     factors: np.ndarray
+    scale: np.ndarray
     row: np.ndarray
     z: np.ndarray
     x: np.ndarray
@@ -115,21 +118,34 @@ class SpinTables(LegendreTables):
     __slots__ = ()
 
 
+class VectorTables(LegendreTables):
+    """As `LegendreTables`, for vectors, of spin 1: two columns.
+
+    ``factors`` has eight rows for each step, (nsteps * 8 * LANES,): see `_vector`; ``scale``,
+    (2, lmax + 1 + padding), what E and B of each degree are multiplied with first.
+    """
+
+    __slots__ = ()
+
+
 def make_tables(
     truncation: Truncation,
+    kind: type[LegendreTables],
     spin: int,
     x: np.ndarray,
     sine: np.ndarray,
     orders: np.ndarray,
     multiple: int = 1,
-) -> LegendreTables | SpinTables:
+) -> LegendreTables:
     """Tables for pairs of rings, mirrored about the Equator.
 
     Parameters
     ----------
     truncation : Truncation
+    kind : type
+        Of tables to make.
     spin : int
-        At least 0; 0 for scalars.
+        0 for scalars, 1 for vectors, at least 1 with spin.
     x, sine : (npairs,) float64
         |cos θ| and sin θ, from the poles to the Equator.
     orders : (npairs,) int
@@ -138,38 +154,41 @@ def make_tables(
         All groups have a multiple of so many steps, and all functions begin at one.
     """
     lmax, mmax = truncation.lmax, truncation.mmax
-    m = np.arange(mmax + 1)
-    lowest = np.maximum(m, spin)
+    m, with_spin = np.arange(mmax + 1), kind is SpinTables
+    lowest = np.maximum(m, spin) if with_spin else m
     counts = np.maximum(truncation.highest - lowest + 1, 0)
     begins = truncation.positions[:-1] + np.minimum(lowest - m, truncation.highest - m + 1)
+    functions = counts + (m > 0) if kind is VectorTables else counts
     ngroups = mmax // LANES + 1
-    missing = ngroups * LANES - len(counts)
-    counts, begins = np.pad(counts, (0, missing)), np.pad(begins, (0, missing))
-    steps = counts.reshape(ngroups, LANES).max(axis=1)
-    steps = steps if spin else (steps + 1) // 2
+    missing = (0, ngroups * LANES - len(counts))
+    counts, begins, functions = (np.pad(each, missing) for each in (counts, begins, functions))
+    steps = functions.reshape(ngroups, LANES).max(axis=1)
+    steps = steps if with_spin else (steps + 1) // 2
     steps = np.maximum(steps, 1)  # a group may have no degree as high as the spin
     steps = -(-steps // multiple) * multiple
     starts = np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
     ntiles = -(-len(x) // RINGS)
     padding = ntiles * RINGS - len(x)
     cosines, sines = np.pad(x, (0, padding)), np.pad(sine, (0, padding))
-    if spin:
+    if with_spin:
         row = np.zeros((2, ntiles), np.int64)
         z = cosines * np.array([[1.0], [-1.0]])
     else:
         row = (cosines[::RINGS] ** 2 < 0.5).astype(np.int64)[None]
         z = np.where(np.repeat(row, RINGS, axis=1) == 1, cosines**2, -(sines**2))
-    passes = len(row)
-    tables = (SpinTables if spin else LegendreTables)(
+    passes, columns = len(row), 2 if kind is VectorTables else 1
+    tables = kind(
         lmax,
         mmax,
         spin,
         truncation.ncoef,
+        columns,
         begins.astype(np.int64),
         counts.astype(np.int64),
         starts,
-        aligned_zeros((1 if spin else 2, starts[-1] * 2 * LANES)),
-        aligned_zeros(starts[-1] * (1 if spin else 3) * LANES),
+        aligned_zeros((1 if with_spin else 2, starts[-1] * 2 * LANES)),
+        aligned_zeros(starts[-1] * (1 if with_spin else 3) * LANES),
+        np.ones((2, lmax + 1 + 2 * LANES if kind is VectorTables else 0)),
         row,
         aligned_zeros(z.shape),
         cosines,
@@ -182,16 +201,18 @@ def make_tables(
     # would take most of a second in every new process.
     from llvm import compiled
 
-    compiled(_fill_spin_recurrence if spin else _fill_recurrence)(tables)
-    compiled(_fill_seeds)(tables, sine, highest.astype(np.int64), multiple)
-    for array in tables[4:]:
+    if with_spin:
+        compiled(_fill_spin_recurrence)(tables)
+    else:
+        compiled(_fill_recurrence)(tables, functions.astype(np.int64))
+    if kind is VectorTables:
+        factors = aligned_zeros(starts[-1] * 8 * LANES)
+        compiled(_fill_vector_factors)(factors, tables)
+        tables = tables._replace(factors=factors)
+    compiled(fill_seeds)(tables, sine, highest.astype(np.int64), multiple)
+    for array in tables[5:]:
         array.setflags(write=False)
     return tables
-
-
-@njit(error_model="numpy")
-def _epsilon(l, m, s):  # noqa: E741
-    return np.sqrt((l - m) * (l + m) * ((l - s) / l) * ((l + s) / l) / (4.0 * l * l - 1.0))
 
 
 @njit(error_model="numpy")
@@ -201,28 +222,64 @@ def _squared(l, m):  # noqa: E741
 
 
 @njit(error_model="numpy")
-def _fill_recurrence(t):
+def _fill_recurrence(t, functions):
+    """The recurrence of scalars and vectors, and factors as scalars have them."""
     for m in range(t.mmax + 1):
         group, lane = divmod(m, LANES)
+        order = max(m, t.spin)  # vectors of order 0 have the functions of order 1
         before, now = 1.0, 1.0  # κ at steps i and i + 1
         for i in range(t.starts[group + 1] - t.starts[group]):
-            l = m + 2.0 * i + 1.0  # noqa: E741
+            l = order + 2.0 * i + 1.0  # noqa: E741
             k = (t.starts[group] + i) * 3 * LANES + lane
-            if 2 * i < t.counts[m]:
-                t.factors[k] = before * _epsilon(l, m, 0)
-            if 2 * i + 2 < t.counts[m]:
-                t.factors[k + LANES] = before * _epsilon(l + 1.0, m, 0)
-            if 2 * i + 1 < t.counts[m]:
+            if 2 * i < functions[m]:
+                t.factors[k] = before * epsilon(l, order, 0)
+            if 2 * i + 2 < functions[m]:
+                t.factors[k + LANES] = before * epsilon(l + 1.0, order, 0)
+            if 2 * i + 1 < functions[m]:
                 t.factors[k + 2 * LANES] = before
-            product = _epsilon(l + 1.0, m, 0) * _epsilon(l + 2.0, m, 0)
+            product = epsilon(l + 1.0, order, 0) * epsilon(l + 2.0, order, 0)
             factor = before / (product * now)
-            following = _epsilon(l + 3.0, m, 0) * _epsilon(l + 4.0, m, 0)
+            following = epsilon(l + 3.0, order, 0) * epsilon(l + 4.0, order, 0)
             before, now = now, before * product / following
-            here, above = _squared(l, m), _squared(l + 1.0, m)
+            here, above = _squared(l, order), _squared(l + 1.0, order)
             k = (t.starts[group] + i) * 2 * LANES + lane
             t.recurrence[0, k] = t.recurrence[1, k] = factor
             t.recurrence[0, k + LANES] = factor * (1.0 - here - above)
             t.recurrence[1, k + LANES] = -factor * (here + above)
+
+
+@njit(error_model="numpy")
+def _neighbours(m, k, count):
+    """α, β and μ of function k of an order that has so many degrees: see `_vector`."""
+    if m == 0:
+        return 0.0, (-1.0 if k + 1 < count else 0.0), 0.0
+    l = float(m + k)  # noqa: E741
+    below = epsilon(l, m, 0) * np.sqrt((l - 1.0) / l) if 1 <= k <= count else 0.0
+    above = epsilon(l + 1.0, m, 0) * np.sqrt((l + 2.0) / (l + 1.0)) if k + 1 < count else 0.0
+    own = m / np.sqrt(l * (l + 1.0)) if k < count else 0.0
+    return below, above, own
+
+
+@njit(error_model="numpy")
+def _fill_vector_factors(factors, t):
+    """Those of vectors, from those of scalars with the same functions: see `_vector`."""
+    for m in range(t.mmax + 1):
+        group, lane = divmod(m, LANES)
+        for step in range(t.starts[group], t.starts[group + 1]):
+            k, c = 2 * (step - t.starts[group]), step * 3 * LANES + lane
+            even, following, odd = t.factors[c], t.factors[c + LANES], t.factors[c + 2 * LANES]
+            a0, b0, m0 = _neighbours(m, k, t.counts[m])
+            a1, b1, m1 = _neighbours(m, k + 1, t.counts[m])
+            a2, b2, m2 = _neighbours(m, k + 2, t.counts[m])
+            n = step * 8 * LANES + lane
+            factors[n] = even * a0
+            factors[n + LANES] = following * a2 - even * b0
+            factors[n + 2 * LANES] = -following * b2
+            factors[n + 3 * LANES] = even * m0
+            factors[n + 4 * LANES] = following * m2
+            factors[n + 5 * LANES] = odd * a1
+            factors[n + 6 * LANES] = -odd * b1
+            factors[n + 7 * LANES] = odd * m1
 
 
 @njit(error_model="numpy")
@@ -234,148 +291,8 @@ def _fill_spin_recurrence(t):
             l = max(m, t.spin) + i + 0.0  # noqa: E741
             if i < t.counts[m]:
                 t.factors[(t.starts[group] + i) * LANES + lane] = 0.5 * before
-            here, above = _epsilon(l + 1.0, m, t.spin), _epsilon(l + 2.0, m, t.spin)
+            here, above = epsilon(l + 1.0, m, t.spin), epsilon(l + 2.0, m, t.spin)
             k = (t.starts[group] + i) * 2 * LANES + lane
             t.recurrence[0, k] = before / (here * now)
             t.recurrence[0, k + LANES] = t.recurrence[0, k] * m * t.spin / (l * (l + 1.0))
             before, now = now, before * here / above
-
-
-_RANGE = 2.0**128
-_SHIFT = 2.0**-256
-# Numbers with an exponent of their own are ``mantissa * _SHIFT**exponent``, with a mantissa between
-# 1 / _RANGE and _RANGE: products of powers of two, which round nothing.
-
-
-@njit(error_model="numpy")
-def _product(mantissa, exponent, factor):
-    mantissa *= factor
-    while abs(mantissa) < 1.0 / _RANGE and mantissa != 0.0:
-        mantissa, exponent = mantissa / _SHIFT, exponent + 1
-    while abs(mantissa) >= _RANGE:
-        mantissa, exponent = mantissa * _SHIFT, exponent - 1
-    return mantissa, exponent
-
-
-@njit(error_model="numpy")
-def _value(mantissa, exponent):
-    """As float64: 0 where it is too small for one."""
-    if exponent == 0:
-        return mantissa
-    return mantissa * _SHIFT if exponent == 1 else (mantissa / _SHIFT if exponent == -1 else 0.0)
-
-
-@njit(error_model="numpy")
-def _fill_lowest(mantissa, exponent, mmax, s, x, sine, south):
-    """λ at the lowest degree of every order, l = max(m, s), on a ring or its mirror in the south.
-
-    (-1)^m sqrt((2l+1)/4π (2l)! / ((l+a)! (l-a)!)) cos(θ/2)^|m-s| sin(θ/2)^(m+s), a = min(m, s)
-    """
-    cos_half = np.sqrt(0.5 * (1.0 + x))
-    sin_half = 0.5 * sine / cos_half
-    tangent = cos_half / sin_half if south else sin_half / cos_half
-    value, power = np.sqrt(1.0 / (4.0 * np.pi)), 0
-    for l in range(s):  # noqa: E741
-        factor = np.sqrt((2.0 * l + 3.0) * (2.0 * l + 2.0)) / (l + 1.0) * 0.5 * sine
-        value, power = _product(value, power, factor)
-    for m in range(mmax + 1):
-        mantissa[m], exponent[m] = value, power
-        if m < s:
-            factor = -np.sqrt((s - m) / (s + m + 1.0)) * tangent
-        else:
-            n = m + 1.0
-            factor = -np.sqrt((2.0 * n + 1.0) * (2.0 * n) / ((n - s) * (n + s))) * 0.5 * sine
-        value, power = _product(value, power, factor)
-
-
-@njit(error_model="numpy")
-def _at_lowest(t, mantissa, m):
-    """Q at the first step, from λ at the lowest degree."""
-    return mantissa if t.spin > 0 else mantissa / _epsilon(m + 1.0, m, 0)
-
-
-@njit(error_model="numpy")
-def _first_step(t, row, g, lane, z, now, power):
-    """First step at which one function is not negligible; the number of steps if it always is."""
-    steps = t.starts[g + 1] - t.starts[g]
-    before = 0.0
-    for i in range(steps):
-        if abs(_value(now, power)) > NEGLIGIBLE:
-            return i
-        k = (t.starts[g] + i) * 2 * LANES + lane
-        before, now = now, (t.recurrence[row, k] * z + t.recurrence[row, k + LANES]) * now - before
-        if abs(now) >= _RANGE:
-            before, now, power = before * _SHIFT, now * _SHIFT, power - 1
-    return steps
-
-
-_STRIDE = 4
-"""Steps between looks at the exponents: meanwhile a function grows by less than 2^256."""
-
-
-@njit(error_model="numpy")
-def _climb(t, row, g, z, before, now, power, last):
-    """All functions of a tile and a group, from the lowest degrees up to step `last`."""
-    for i in range(last):
-        begin = (t.starts[g] + i) * 2 * LANES
-        for r in range(RINGS):
-            for lane in range(LANES):
-                k, a = r * LANES + lane, begin + lane
-                factor = t.recurrence[row, a] * z[r] + t.recurrence[row, a + LANES]
-                after = factor * now[k] - before[k]
-                before[k] = now[k]
-                now[k] = after
-        if i % _STRIDE == _STRIDE - 1 or i == last - 1:
-            for k in range(BLOCK):
-                if abs(now[k]) >= _RANGE:
-                    before[k] *= _SHIFT
-                    now[k] *= _SHIFT
-                    power[k] -= 1
-
-
-@njit(error_model="numpy")
-def _fill_seeds(t, sine, highest, multiple):
-    nrings = len(sine)
-    mantissa = np.zeros((nrings, t.mmax + 1))
-    exponent = np.zeros((nrings, t.mmax + 1), np.int64)
-    for south in range(len(t.first)):
-        for j in range(nrings):
-            _fill_lowest(mantissa[j], exponent[j], t.mmax, t.spin, t.x[j], sine[j], south)
-        _fill_seeds_of_pass(t, mantissa, exponent, highest, south, multiple)
-
-
-@njit(error_model="numpy")
-def _fill_seeds_of_pass(t, mantissa, exponent, highest, south, multiple):
-    _, ngroups, ntiles = t.first.shape
-    nrings = len(mantissa)
-    before, now, power = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK, np.int64)
-    for g in range(ngroups):
-        lanes = min(LANES, t.mmax + 1 - g * LANES)
-        # Next to the poles functions go as θ^(m + s), and in the south as θ^|m - s|.
-        largest = min(max(t.spin - g * LANES, 0), lanes - 1) if south else 0
-        for tile in range(ntiles):
-            rings, row = min(RINGS, nrings - tile * RINGS), t.row[south, tile]
-            steps = t.starts[g + 1] - t.starts[g]
-            first = steps
-            if highest[tile] >= g * LANES:
-                # Functions are largest on the ring next to the Equator.
-                j = tile * RINGS + rings - 1
-                for lane in (largest, lanes - 1):
-                    m = g * LANES + lane
-                    q = _at_lowest(t, mantissa[j, m], m)
-                    step = _first_step(t, row, g, lane, t.z[south, j], q, exponent[j, m])
-                    first = min(first, step)
-            first = first // multiple * multiple
-            t.first[south, g, tile] = first
-            if first == steps:
-                continue
-            before[:], now[:], power[:] = 0.0, 0.0, 0
-            for r in range(rings):
-                for lane in range(lanes):
-                    m, k, j = g * LANES + lane, r * LANES + lane, tile * RINGS + r
-                    now[k], power[k] = _at_lowest(t, mantissa[j, m], m), exponent[j, m]
-            z = t.z[south, tile * RINGS : (tile + 1) * RINGS]
-            _climb(t, row, g, z, before, now, power, first)
-            for k in range(BLOCK):
-                t.seeds[south, g, tile, k] = _value(before[k], power[k])
-                t.seeds[south, g, tile, BLOCK + k] = _value(now[k], power[k])

@@ -6,7 +6,7 @@ import collections
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,8 +19,9 @@ from ._fourier import RingScratch
 from ._identity import ByIdentity
 from ._kernels import Scratch
 from ._legendre import PHASES, STATE, WIDTH
-from ._legendre_tables import LegendreTables, SpinTables, make_tables
+from ._legendre_tables import LegendreTables, make_tables
 from ._orders import check_carries, orders_kept
+from ._pair_ffts import PairFFTs, make_pair_ffts
 from ._planning import PLANNING, plan_rings
 from ._ring_tables import RingTables, make_ring_tables
 from ._simd import LANES, aligned_zeros
@@ -43,6 +44,7 @@ class Recipe(NamedTuple):
     orders: Any
     aliasing: str
     planning: str
+    kind: type[LegendreTables]
 
 
 class _Plan(NamedTuple):
@@ -50,9 +52,10 @@ class _Plan(NamedTuple):
 
     lmax: int
     mmax: int
-    legendre: LegendreTables | SpinTables
+    legendre: LegendreTables
     rings: RingTables
     ffts: RealFFTs
+    pair_ffts: PairFFTs
 
 
 class RingTransform(ByIdentity, _Plan):
@@ -74,6 +77,7 @@ class RingTransform(ByIdentity, _Plan):
     _made_by: tuple[str, Recipe]
     _spare: dict[int | str, list[Any]]
     devices: dict[int | None, Any]  # what `_device` keeps for each
+    unscaled: Self | None  # the transform whose tables `_with_tables` has replaced
 
     def __reduce__(self) -> tuple[Any, ...]:
         return prepare, (type(self), *self._made_by)
@@ -110,18 +114,23 @@ class RingTransform(ByIdentity, _Plan):
 
     @functools.cached_property
     def coefficients(self) -> Space:
-        """Shape, (ncoef,) or with spin (2, ncoef), and dtype of coefficients."""
+        """Shape, (ncoef,) or of pairs (2, ncoef), and dtype of coefficients."""
         shape = (*self._leading, self.ncoef)
         return Space(shape, np.result_type(self.dtype, np.complex64))
 
     @functools.cached_property
     def fields(self) -> Space:
-        """Shape, that of the grid, with spin after an axis of 2, and dtype of fields."""
+        """Shape, that of the grid, of pairs after an axis of 2, and dtype of fields."""
         return Space(self._leading + self.grid.shape, self.dtype)
 
     @property
     def _leading(self) -> tuple[int, ...]:
-        return (2,) if len(self.legendre.first) == 2 else ()
+        return (2,) if self.components == 2 else ()
+
+    @property
+    def components(self) -> int:
+        """1, or 2 with spin and for vectors."""
+        return len(self.legendre.first) * self.legendre.columns
 
     def scratch(self, fields: int = 1) -> Scratch:
         """Work space for `synthesis_into` and `analysis_into`. Each thread needs its own.
@@ -141,12 +150,13 @@ class RingTransform(ByIdentity, _Plan):
             raise ValueError(f"`t.scratch(fields)` needs a positive int. Got {fields!r}.")
         tables = self.legendre
         passes, ngroups, ntiles = tables.first.shape
-        size = ngroups * passes * fields * PHASES  # of the sums of one tile
+        own = fields * tables.columns
+        size = ngroups * passes * own * PHASES  # of the sums of one tile
         block = min(max(1, _BLOCK_BYTES // (8 * size)), ntiles)
         return Scratch(
             fields,
             block,
-            aligned_zeros(int(tables.starts[-1]) * fields * WIDTH),
+            aligned_zeros(int(tables.starts[-1]) * own * WIDTH),
             aligned_zeros(block * size),
             aligned_zeros(STATE),
             self.ring_scratch(),
@@ -156,16 +166,21 @@ class RingTransform(ByIdentity, _Plan):
         """Work space of the Fourier stage."""
         orders = self.legendre.first.shape[1] * LANES
         row = max(orders, self.rings.longest // 2 + 1)
+        pairs = 2 * self.rings.longest if self.pair_ffts.work else 0
         return RingScratch(
             aligned_zeros(row, self.coefficients.dtype),
+            aligned_zeros(row if pairs else 0, self.coefficients.dtype),
             aligned_zeros(orders, np.complex128),
             fft_scratch(self.ffts),
+            aligned_zeros(pairs),
+            aligned_zeros(self.pair_ffts.work + pairs),
         )
 
     @functools.cached_property
     def fields_at_once(self) -> int:
         """How many fields of a batch are transformed at once: what the cache has room for."""
         largest = int(np.max(np.diff(self.legendre.starts))) * WIDTH * 8
+        largest *= self.legendre.columns
         return min(8, max(1, _BLOCK_BYTES // (2 * largest)))
 
     def synthesis(self, a: ArrayLike, out: NDArray | None = None) -> NDArray[np.float64]:
@@ -287,6 +302,12 @@ class RingTransform(ByIdentity, _Plan):
         with there:
             return apply_run(call, run, given, source, target, out, library)
 
+    def _with_tables(self, legendre: LegendreTables) -> Self:
+        """This transform with another ``scale`` in its tables."""
+        t = self._replace(legendre=legendre)
+        vars(t).update(vars(self), _spare=collections.defaultdict(list), devices={}, unscaled=self)
+        return t
+
     def borrow_worker(self, fields: int) -> Worker:
         """What one thread needs, for nobody else until it is given back."""
         return self._borrow(fields, lambda: Worker(self, fields))
@@ -335,9 +356,10 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
         )
     truncation = Truncation(lmax, mmax, recipe.truncation == "rhomboidal")
     rings = make_ring_tables(grid, mmax, kept)
-    tables = legendre_tables(grid, rings, truncation, recipe.spin)
+    tables = legendre_tables(grid, rings, truncation, recipe.kind, recipe.spin)
     ffts = plan_rings(grid.nlon, dtype, recipe.planning)
-    t = _Plan.__new__(cls, lmax, mmax, tables, rings, ffts)
+    pair_ffts = make_pair_ffts(ffts.n)
+    t = _Plan.__new__(cls, lmax, mmax, tables, rings, ffts, pair_ffts)
     t.grid = grid
     t.truncation = truncation
     t.threads = int(threads) if threads else _cores()
@@ -345,18 +367,24 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
     t._made_by = call, recipe
     t._spare = collections.defaultdict(list)
     t.devices = {}
+    t.unscaled = None
     return t
 
 
 def legendre_tables(
-    grid: RingGrid, rings: RingTables, truncation: Truncation, spin: int, multiple: int = 1
-) -> LegendreTables | SpinTables:
+    grid: RingGrid,
+    rings: RingTables,
+    truncation: Truncation,
+    kind: type[LegendreTables],
+    spin: int,
+    multiple: int = 1,
+) -> LegendreTables:
     """Tables of the Legendre stage for the rings of a grid; `multiple` as for `make_tables`."""
     pairs = rings.pairs[rings.pairs.max(axis=1) >= 0]
     one = pairs.max(axis=1)
     highest = np.where(pairs >= 0, rings.orders[pairs], -1).max(axis=1)
     x, sine = np.abs(grid.cos_theta[one]), grid.sin_theta[one]
-    return make_tables(truncation, spin, x, sine, highest, multiple)
+    return make_tables(truncation, kind, spin, x, sine, highest, multiple)
 
 
 def _cores() -> int:

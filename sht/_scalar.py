@@ -14,12 +14,16 @@ from ._simd import (
     RINGS,
     add_vector,
     load_complex,
-    load_degrees,
     load_vector,
     splat,
     store_complex,
-    store_degrees,
     store_vector,
+)
+from ._simd_degrees import (
+    load_degrees,
+    load_degrees_there,
+    store_degrees,
+    store_degrees_there,
 )
 
 
@@ -55,10 +59,9 @@ def pack_into(coef, a, field, fields, add, tables):
         start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
         base = (start * fields + field * steps) * WIDTH
         whole = whole_steps(g, tables)
-        if whole > 0:
-            even_re, even_im, odd_re, odd_im = load_degrees(a, tables.begins, g * LANES, 0)
-        for i in range(whole):
-            following = load_degrees(a, tables.begins, g * LANES, 2 * i + 2)
+        even_re, even_im, odd_re, odd_im = two_degrees(a, g, 0, whole > 0, tables)
+        for i in range(steps):
+            following = two_degrees(a, g, 2 * i + 2, i < whole, tables)
             c, k = (start + i) * 3 * LANES, base + i * WIDTH
             own, below = load_vector(factors, c), load_vector(factors, c + LANES)
             of_odd = load_vector(factors, c + 2 * LANES)
@@ -67,22 +70,6 @@ def pack_into(coef, a, field, fields, add, tables):
             put_vector(coef, k + 2 * LANES, of_odd * odd_re, add)
             put_vector(coef, k + 3 * LANES, of_odd * odd_im, add)
             even_re, even_im, odd_re, odd_im = following
-        for lane in range(LANES):
-            begin, count = tables.begins[g * LANES + lane], tables.counts[g * LANES + lane]
-            for i in range(whole, steps):
-                c, k = (start + i) * 3 * LANES + lane, base + i * WIDTH + lane
-                n = begin + 2 * i
-                even, odd = 0.0j, 0.0j
-                if 2 * i < count:
-                    even += factors[c] * a[n]
-                if 2 * i + 2 < count:
-                    even += factors[c + LANES] * a[n + 2]
-                if 2 * i + 1 < count:
-                    odd += factors[c + 2 * LANES] * a[n + 1]
-                coef[k] = even.real + (coef[k] if add else 0.0)
-                coef[k + LANES] = even.imag + (coef[k + LANES] if add else 0.0)
-                coef[k + 2 * LANES] = odd.real + (coef[k + 2 * LANES] if add else 0.0)
-                coef[k + 3 * LANES] = odd.imag + (coef[k + 3 * LANES] if add else 0.0)
 
 
 def unpack_into(a, coef, field, fields, add, tables):
@@ -93,7 +80,7 @@ def unpack_into(a, coef, field, fields, add, tables):
         base = (start * fields + field * steps) * WIDTH
         whole = whole_steps(g, tables)
         before_re, before_im, below = splat(0.0), splat(0.0), splat(0.0)
-        for i in range(whole):
+        for i in range(steps):
             c, k = (start + i) * 3 * LANES, base + i * WIDTH
             own, of_odd = load_vector(factors, c), load_vector(factors, c + 2 * LANES)
             re, im = load_vector(coef, k), load_vector(coef, k + LANES)
@@ -103,21 +90,25 @@ def unpack_into(a, coef, field, fields, add, tables):
                 of_odd * load_vector(coef, k + 2 * LANES),
                 of_odd * load_vector(coef, k + 3 * LANES),
             )
-            store_degrees(a, tables.begins, g * LANES, 2 * i, pair, add)
+            put_degrees(a, g, 2 * i, pair, i < whole, add, tables)
             before_re, before_im, below = re, im, load_vector(factors, c + LANES)
-        for lane in range(LANES):
-            begin, count = tables.begins[g * LANES + lane], tables.counts[g * LANES + lane]
-            for i in range(whole, (count + 1) // 2):
-                c, k = (start + i) * 3 * LANES + lane, base + i * WIDTH + lane
-                n = begin + 2 * i
-                even = factors[c] * complex(coef[k], coef[k + LANES])
-                if i > 0:
-                    before = complex(coef[k - WIDTH], coef[k - WIDTH + LANES])
-                    even += factors[c - 2 * LANES] * before
-                a[n] = even + (a[n] if add else 0.0j)
-                if 2 * i + 1 < count:
-                    odd = complex(coef[k + 2 * LANES], coef[k + 3 * LANES])
-                    a[n + 1] = factors[c + 2 * LANES] * odd + (a[n + 1] if add else 0.0j)
+
+
+@njit(error_model="numpy")
+def two_degrees(a, g, k, whole, tables):
+    """Degrees k and k + 1 of the orders of a group, 0 where one has none; `whole`: all have."""
+    if whole:
+        return load_degrees(a, tables.begins, tables.counts, g * LANES, k)
+    return load_degrees_there(a, tables.begins, tables.counts, g * LANES, k)
+
+
+@njit(error_model="numpy")
+def put_degrees(a, g, k, values, whole, add, tables):
+    """Put what `two_degrees` gives, or `add` it."""
+    if whole:
+        store_degrees(a, tables.begins, tables.counts, g * LANES, k, values, add)
+    else:
+        store_degrees_there(a, tables.begins, tables.counts, g * LANES, k, values, add)
 
 
 @njit(error_model="numpy")

@@ -11,7 +11,6 @@ Numba finds vector code by itself in simple loops only; the recurrence over degr
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -19,7 +18,7 @@ import numba.extending
 import numpy as np
 from llvmlite import ir
 from numba import njit
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
@@ -106,7 +105,7 @@ _define(operator.sub, "fsub")
 _define(operator.mul, "fmul")
 
 
-def _pointer(context: Any, builder: Any, ty: types.Array, array: Any, index: Any) -> Any:
+def pointer_to(context: Any, builder: Any, ty: types.Array, array: Any, index: Any) -> Any:
     data = context.make_array(ty)(context, builder, array).data
     return builder.gep(data, [index])
 
@@ -124,7 +123,7 @@ def load_vector(typing_context: Any, array: Any, index: Any) -> Any:
     _require_float64("load_vector(array, index)", array)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, sig.args[0], *args)
+        pointer = pointer_to(context, builder, sig.args[0], *args)
         return builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=8)
 
     return vector(array, types.intp), codegen
@@ -136,7 +135,7 @@ def store_vector(typing_context: Any, array: Any, index: Any, value: Any) -> Any
     _require_float64("store_vector(array, index, value)", array)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, sig.args[0], *args[:2])
+        pointer = pointer_to(context, builder, sig.args[0], *args[:2])
         builder.store(args[2], builder.bitcast(pointer, _VECTOR.as_pointer()), align=8)
         return context.get_dummy_value()
 
@@ -155,7 +154,7 @@ def load_block(typing_context: Any, array: Any, index: Any) -> Any:
     _require_float64("load_block(array, index)", array)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, sig.args[0], *args)
+        pointer = pointer_to(context, builder, sig.args[0], *args)
         pointer = builder.bitcast(pointer, _VECTOR.as_pointer())
         result = ir.Constant(_BLOCK, ir.Undefined)
         for ring in range(RINGS):
@@ -172,7 +171,7 @@ def store_block(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     _require_float64("store_block(array, index, value)", array)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, sig.args[0], *args[:2])
+        pointer = pointer_to(context, builder, sig.args[0], *args[:2])
         pointer = builder.bitcast(pointer, _VECTOR.as_pointer())
         for ring in range(RINGS):
             item = builder.extract_value(args[2], ring)
@@ -182,7 +181,7 @@ def store_block(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.intp, block), codegen
 
 
-def _require_complex(what: str, array: Any) -> None:
+def require_complex(what: str, array: Any) -> None:
     if not (
         isinstance(array, types.Array)
         and array.dtype in (types.complex64, types.complex128)
@@ -191,13 +190,13 @@ def _require_complex(what: str, array: Any) -> None:
         raise TypeError(f"`{what}` takes a C-contiguous complex array. Got {array}.")
 
 
-def _pairs_of(ty: types.Array) -> tuple[ir.VectorType, int]:
+def pairs_of(ty: types.Array) -> tuple[ir.VectorType, int]:
     """`LANES` complex numbers as one vector of real ones, and their alignment."""
     number = ir.FloatType() if ty.dtype == types.complex64 else ir.DoubleType()
     return ir.VectorType(number, 2 * LANES), 4 if ty.dtype == types.complex64 else 8
 
 
-def _shuffle_mask(positions: Any) -> ir.Constant:
+def shuffle_mask(positions: Any) -> ir.Constant:
     positions = list(positions)
     return ir.Constant(ir.VectorType(ir.IntType(32), len(positions)), positions)
 
@@ -205,17 +204,17 @@ def _shuffle_mask(positions: Any) -> ir.Constant:
 @intrinsic
 def load_complex(typing_context: Any, array: Any, index: Any) -> Any:
     """Real parts, and imaginary parts, of the `LANES` numbers from flat position `index` on."""
-    _require_complex("load_complex(array, index)", array)
+    require_complex("load_complex(array, index)", array)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pairs, align = _pairs_of(sig.args[0])
-        pointer = _pointer(context, builder, sig.args[0], *args)
+        pairs, align = pairs_of(sig.args[0])
+        pointer = pointer_to(context, builder, sig.args[0], *args)
         value = builder.load(builder.bitcast(pointer, pairs.as_pointer()), align=align)
         if align == 4:
             value = builder.fpext(value, ir.VectorType(ir.DoubleType(), 2 * LANES))
         undefined = ir.Constant(value.type, ir.Undefined)
         parts = [
-            builder.shuffle_vector(value, undefined, _shuffle_mask(range(part, 2 * LANES, 2)))
+            builder.shuffle_vector(value, undefined, shuffle_mask(range(part, 2 * LANES, 2)))
             for part in (0, 1)
         ]
         return context.make_tuple(builder, sig.return_type, parts)
@@ -226,12 +225,12 @@ def load_complex(typing_context: Any, array: Any, index: Any) -> Any:
 @intrinsic
 def store_complex(typing_context: Any, array: Any, index: Any, re: Any, im: Any) -> Any:
     """Put `LANES` numbers, given as real and imaginary parts, from flat position `index` on."""
-    _require_complex("store_complex(array, index, re, im)", array)
+    require_complex("store_complex(array, index, re, im)", array)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pairs, align = _pairs_of(sig.args[0])
-        pointer = _pointer(context, builder, sig.args[0], *args[:2])
-        mask = _shuffle_mask(lane + part * LANES for lane in range(LANES) for part in (0, 1))
+        pairs, align = pairs_of(sig.args[0])
+        pointer = pointer_to(context, builder, sig.args[0], *args[:2])
+        mask = shuffle_mask(lane + part * LANES for lane in range(LANES) for part in (0, 1))
         value = builder.shuffle_vector(args[2], args[3], mask)
         if align == 4:
             value = builder.fptrunc(value, pairs)
@@ -241,130 +240,63 @@ def store_complex(typing_context: Any, array: Any, index: Any, re: Any, im: Any)
     return types.void(array, types.intp, vector, vector), codegen
 
 
-def _degrees_at(context: Any, builder: Any, sig: Any, args: Any) -> Iterator[Any]:
-    """Where the pair of degrees of each lane stands, as pointers to four real numbers."""
-    array_type, begins_type = sig.args[:2]
-    number = _pairs_of(array_type)[0].element
-    for lane in range(LANES):
-        index = builder.add(args[2], ir.IntType(64)(lane))
-        begin = builder.load(_pointer(context, builder, begins_type, args[1], index))
-        pointer = _pointer(context, builder, array_type, args[0], builder.add(begin, args[3]))
-        yield builder.bitcast(pointer, ir.VectorType(number, 4).as_pointer())
-
-
-@intrinsic
-def load_degrees(typing_context: Any, array: Any, begins: Any, order: Any, offset: Any) -> Any:
-    """Two degrees of each of `LANES` orders: real and imaginary parts of one, and of the next.
-
-    Lane k holds the complex numbers at ``begins[order + k] + offset`` and behind it.
-    """
-    _require_complex("load_degrees(array, begins, order, offset)", array)
-    result = types.UniTuple(vector, 4)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        align = _pairs_of(sig.args[0])[1]
-        rows = [
-            builder.load(pointer, align=align)
-            for pointer in _degrees_at(context, builder, sig, args)
-        ]
-        if align == 4:
-            rows = [builder.fpext(row, ir.VectorType(ir.DoubleType(), 4)) for row in rows]
-        # Transposed: [a0 b0 a1 b1 …] of two rows, [a0 b0 c0 d0 a1 …] of four, then each column.
-        mask = _shuffle_mask(4 * row + k for k in range(4) for row in range(2))
-        pairs = [
-            builder.shuffle_vector(a, b, mask) for a, b in zip(rows[::2], rows[1::2], strict=True)
-        ]
-        mask = _shuffle_mask(
-            8 * pair + 2 * k + i for k in range(4) for pair in (0, 1) for i in (0, 1)
-        )
-        fours = [
-            builder.shuffle_vector(a, b, mask) for a, b in zip(pairs[::2], pairs[1::2], strict=True)
-        ]
-        columns = [
-            builder.shuffle_vector(
-                fours[0],
-                fours[-1],
-                _shuffle_mask(
-                    16 * half + 4 * k + i for half in range(LANES // 4) for i in range(4)
-                ),
-            )
-            for k in range(4)
-        ]
-        return context.make_tuple(builder, result, columns)
-
-    return result(array, begins, types.intp, types.intp), codegen
-
-
-@intrinsic
-def store_degrees(
-    typing_context: Any, array: Any, begins: Any, order: Any, offset: Any, values: Any, add: Any
-) -> Any:
-    """Put what `load_degrees` gives where it takes it from, or `add` it there."""
-    _require_complex("store_degrees(array, begins, order, offset, values, add)", array)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        align = _pairs_of(sig.args[0])[1]
-        columns = [builder.extract_value(args[4], k) for k in range(4)]
-        mask = _shuffle_mask(column * LANES + lane for lane in range(LANES) for column in (0, 1))
-        first, second = (builder.shuffle_vector(columns[k], columns[k + 1], mask) for k in (0, 2))
-        pointers = list(_degrees_at(context, builder, sig, args))
-        for lane, pointer in enumerate(pointers):
-            mask = _shuffle_mask(2 * LANES * half + 2 * lane + i for half in (0, 1) for i in (0, 1))
-            row = builder.shuffle_vector(first, second, mask)
-            if align == 4:
-                row = builder.fptrunc(row, ir.VectorType(ir.FloatType(), 4))
-            before = builder.load(pointer, align=align)
-            before = builder.select(args[5], before, ir.Constant(row.type, [0.0] * 4))
-            builder.store(builder.fadd(row, before), pointer, align=align)
-        return context.get_dummy_value()
-
-    return types.void(array, begins, types.intp, types.intp, values, types.boolean), codegen
+def _filled(builder: Any, number: Any) -> Any:
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    single = builder.insert_element(undefined, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(single, undefined, shuffle_mask([0] * LANES))
 
 
 @intrinsic
 def splat(typing_context: Any, number: Any) -> Any:
     """A vector filled with one number."""
-    lane_zero = _shuffle_mask([0] * LANES)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        undefined = ir.Constant(_VECTOR, ir.Undefined)
-        single = builder.insert_element(undefined, args[0], ir.IntType(32)(0))
-        return builder.shuffle_vector(single, undefined, lane_zero)
+        return _filled(builder, args[0])
 
     return vector(types.float64), codegen
 
 
 @intrinsic
-def sum_rings(typing_context: Any, value: Any) -> Any:
-    """The sum of a block's vectors."""
+def dot_rings(typing_context: Any, left: Any, right: Any) -> Any:
+    """The sum over rings of the products of two blocks, to the same bits wherever it stands.
+
+    Of ``a b + c d``, "contract" lets LLVM choose the product that it rounds.
+    """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        total = builder.extract_value(args[0], 0)
-        for ring in range(1, RINGS):
-            total = builder.fadd(total, builder.extract_value(args[0], ring), flags=_FLAGS)
+        fused = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fmuladd.v{LANES}f64"
+        )
+        rings = [[builder.extract_value(each, k) for each in args] for k in range(RINGS)]
+        total = builder.fmul(*rings[0])
+        for one, other in rings[1:]:
+            total = builder.call(fused, [one, other, total])
         return total
 
-    return vector(block), codegen
+    return vector(block, block), codegen
 
 
 @intrinsic
-def splat_rings(typing_context: Any, array: Any, index: Any) -> Any:
-    """A block whose vector r is filled with the one number ``array[index + r]``."""
-    _require_float64("splat_rings(array, index)", array)
-    lane_zero = _shuffle_mask([0] * LANES)
+def splat_strided(typing_context: Any, array: Any, index: Any, step: Any) -> Any:
+    """A block whose vector r is filled with the one number ``array[index + r * step]``."""
+    _require_float64("splat_strided(array, index, step)", array)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, sig.args[0], *args)
-        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        pointer = pointer_to(context, builder, sig.args[0], *args[:2])
         result = ir.Constant(_BLOCK, ir.Undefined)
         for ring in range(RINGS):
-            number = builder.load(builder.gep(pointer, [ir.IntType(64)(ring)]))
-            single = builder.insert_element(undefined, number, ir.IntType(32)(0))
-            filled = builder.shuffle_vector(single, undefined, lane_zero)
-            result = builder.insert_value(result, filled, ring)
+            offset = builder.mul(args[2], ir.IntType(64)(ring))
+            number = builder.load(builder.gep(pointer, [offset]))
+            result = builder.insert_value(result, _filled(builder, number), ring)
         return result
 
-    return block(array, types.intp), codegen
+    return block(array, types.intp, types.intp), codegen
+
+
+@njit(error_model="numpy")
+def splat_rings(array, index):
+    """A block whose vector r is filled with the one number ``array[index + r]``."""
+    return splat_strided(array, index, 1)
 
 
 @intrinsic

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ._legendre_tables import SpinTables
 from ._ring_transform import Recipe, RingTransform, prepare
 from .grids import RingGrid
 
@@ -73,6 +74,7 @@ class SpinTransform(RingTransform):
                 f"`{call}` needs an integer spin >= 1. Got {spin!r}. Scalars: `sht.Transform`."
             )
         recipe = Recipe(
-            int(spin), lmax, grid, mmax, dtype, threads, truncation, orders, aliasing, planning
+            *(int(spin), lmax, grid, mmax, dtype, threads),
+            *(truncation, orders, aliasing, planning, SpinTables),
         )
         return prepare(cls, call, recipe)

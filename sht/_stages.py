@@ -2,7 +2,8 @@
 
 What lies between the stages are the *sums*: for each tile, group and pass (x, and with spin -x),
 for each field, `PHASES` numbers. A range of tiles ``begin … end`` has its sums one after the other
-from the start of `sums` on. Coefficients are group by group; within a group, field by field.
+from the start of `sums` on. Coefficients are group by group; within a group, field by field. A
+vector is two fields here, one for each component.
 """
 
 from __future__ import annotations
@@ -97,16 +98,18 @@ def rings_to_sums(sums, points, t, scratch, fields, tiles):
 
 @njit(error_model="numpy")
 def _pack(coef, a, t, fields, add):
-    size = len(a) // fields
-    for field in range(fields):
-        pack_into(coef, a[field * size : (field + 1) * size], field, fields, add, t.legendre)
+    columns, size = t.legendre.columns, len(a) // fields
+    for field in range(0, fields, columns):
+        own = a[field * size : (field + columns) * size]
+        pack_into(coef, own, field, fields, add, t.legendre)
 
 
 @njit(error_model="numpy")
 def _unpack(a, coef, t, fields, add):
-    size = len(a) // fields
-    for field in range(fields):
-        unpack_into(a[field * size : (field + 1) * size], coef, field, fields, add, t.legendre)
+    columns, size = t.legendre.columns, len(a) // fields
+    for field in range(0, fields, columns):
+        own = a[field * size : (field + columns) * size]
+        unpack_into(own, coef, field, fields, add, t.legendre)
 
 
 @njit(error_model="numpy")

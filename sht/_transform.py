@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
+from ._legendre_tables import LegendreTables
 from ._points import adjoint_evaluate, evaluate
 from ._ring_transform import Recipe, RingTransform, prepare
 from .grids import RingGrid
@@ -96,7 +97,10 @@ class Transform(RingTransform):
         planning: str = "auto",
     ) -> Transform:
         call = "sht.Transform(lmax, grid, mmax, dtype, threads)"
-        recipe = Recipe(0, lmax, grid, mmax, dtype, threads, truncation, orders, aliasing, planning)
+        recipe = Recipe(
+            *(0, lmax, grid, mmax, dtype, threads),
+            *(truncation, orders, aliasing, planning, LegendreTables),
+        )
         return prepare(cls, call, recipe)
 
     def evaluate(

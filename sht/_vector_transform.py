@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from enzyme_rules._cupy import uploaded
-
 from ._apply import place_of
 from ._arguments import array_in_place, as_batch, check_radius, give_back
+from ._legendre_tables import VectorTables
 from ._ring_transform import Recipe, RingTransform, prepare
 from .grids import RingGrid
 
@@ -52,7 +52,6 @@ class VectorTransform(RingTransform):
     """
 
     radius: float
-    _uploaded: dict[tuple[int, int], Any]
 
     def __new__(
         cls,
@@ -70,7 +69,10 @@ class VectorTransform(RingTransform):
     ) -> VectorTransform:
         call = "sht.VectorTransform(lmax, grid, mmax, dtype, threads, radius=...)"
         radius = check_radius(call, radius)
-        recipe = Recipe(1, lmax, grid, mmax, dtype, threads, truncation, orders, aliasing, planning)
+        recipe = Recipe(
+            *(1, lmax, grid, mmax, dtype, threads),
+            *(truncation, orders, aliasing, planning, VectorTables),
+        )
         return _with_radius(cls, call, recipe, radius)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -165,89 +167,80 @@ class VectorTransform(RingTransform):
             "adjoint_divergence(a)", "adjoint_analysis", a, self._root, out, alone=1
         )
 
+    # This transform, of coefficients that are scaled first, or afterwards
+
     @functools.cached_property
-    def _root(self) -> NDArray:
+    def _root(self) -> Self:
         """sqrt(l(l+1))/R, with the signs of vorticity and divergence as functions of (E, B)."""
-        degrees = self.degrees
-        return _SIGNS * (np.sqrt(degrees * (degrees + 1.0)) / self.radius)
+        return self._scaled(lambda root: root / self.radius)
 
     @functools.cached_property
-    def _by_root(self) -> NDArray:
+    def _by_root(self) -> Self:
         """R/sqrt(l(l+1)), 0 for degree 0, with the signs of (E, B) as functions of those two."""
-        degrees = np.maximum(self.degrees, 1)
-        return _SIGNS * np.where(
-            self.degrees > 0, self.radius / np.sqrt(degrees * (degrees + 1.0)), 0.0
-        )
+        return self._scaled(lambda root: _inverse(root) * self.radius)
 
     @functools.cached_property
-    def _minus_root(self) -> NDArray:
-        return -self._root
+    def _minus_root(self) -> Self:
+        return self._scaled(lambda root: -root / self.radius)
 
     @functools.cached_property
-    def _minus_by_root(self) -> NDArray:
-        return -self._by_root
+    def _minus_by_root(self) -> Self:
+        return self._scaled(lambda root: -_inverse(root) * self.radius)
 
-    def _there(self, factors: NDArray, device: int | None) -> Any:
-        """Some of these factors where the coefficients are: they go to a device once."""
-        if device is None:
-            return factors
-        key = device, id(factors)
-        if key not in self._uploaded:
-            self._uploaded[key] = uploaded(factors)
-        return self._uploaded[key]
+    def _scaled(self, factor: Callable[[NDArray], NDArray]) -> Self:
+        degrees = np.arange(float(self.legendre.scale.shape[1]))
+        scale = _SIGNS * factor(np.sqrt(degrees * (degrees + 1.0)))
+        scale.setflags(write=False)
+        return self._with_tables(self.legendre._replace(scale=scale))
 
     def _spread(
         self,
         call: str,
         name: str,
         given: ArrayLike,
-        factors: NDArray,
+        scaled: RingTransform,
         out: NDArray | None,
         alone: int | None = None,
     ) -> NDArray:
-        """Scale coefficients, a pair or one `alone` with nothing beside it, then to the grid."""
+        """From a pair of coefficients, or one `alone` with nothing beside it, to the grid."""
+        if alone is None:
+            return scaled._map(call, name, given, out)
         shape, dtype = self.coefficients
         whole = f"sht.VectorTransform.{call}"
-        library, device, there = place_of(whole, given, out)
+        library, _, there = place_of(whole, given, out)
         with there:
-            factors = self._there(factors, device)
-            one = shape if alone is None else shape[1:]
-            batch, leading = as_batch(whole, given, one, dtype, library)
+            batch, leading = as_batch(whole, given, shape[1:], dtype, library)
             pair = library.zeros((len(batch), *shape), dtype)
-            if alone is None:
-                library.multiply(batch, factors, out=pair)
-            else:
-                library.multiply(batch, factors[alone], out=pair[:, alone])
-            return self._map(call, name, pair.reshape(*leading, *shape), out)
+            pair[:, alone] = batch
+            return scaled._map(call, name, pair.reshape(*leading, *shape), out)
 
     def _gather(
         self,
         call: str,
         name: str,
         uv: ArrayLike,
-        factors: NDArray,
+        scaled: RingTransform,
         out: NDArray | None,
         alone: int | None = None,
     ) -> NDArray:
-        """From the grid to a pair of coefficients, scaled, or one of the two `alone`."""
+        """From the grid to a pair of coefficients, or one of the two `alone`."""
+        if alone is None:
+            return scaled._map(call, name, uv, out)
         whole = f"sht.VectorTransform.{call}"
-        library, device, there = place_of(whole, uv, out)
+        library, _, there = place_of(whole, uv, out)
         with there:
-            factors = self._there(factors, device)
-            if alone is None:
-                result = self._map(call, name, uv, out)
-                result *= factors
-                return result
-            result = self._map(call, name, uv, None)[..., alone, :]
-            result = (result * factors[alone]).astype(self.coefficients.dtype)
+            result = scaled._map(call, name, uv, None)[..., alone, :].copy()
             return give_back(whole, result, array_in_place(whole, uv, library), out, library)
 
 
 _SIGNS = np.array([[-1.0], [1.0]])
 
 
+def _inverse(root: NDArray) -> NDArray:
+    return np.where(root > 0.0, 1.0 / np.where(root > 0.0, root, 1.0), 0.0)
+
+
 def _with_radius(cls: Any, call: str, recipe: Recipe, radius: float) -> Any:
     t = prepare(cls, call, recipe)
     t.radius = radius
-    t._uploaded = {}
     return t

@@ -11,7 +11,8 @@ radius of the sphere. With stream function ψ and velocity potential χ (Helmhol
 
 These are transforms of spin 1, since :math:`u + i v = -\sum (E + i B)\, {}_1Y` with
 :math:`E = \sqrt{l(l+1)}\,\psi / R` and :math:`B = -\sqrt{l(l+1)}\,\chi / R`: nothing is divided by
-cos φ, and no degree is lost. `sht.operators` has what can be said of coefficients alone.
+cos φ, and no degree is lost. How they are made is in `_vector`. `sht.operators` has what can be
+said of coefficients alone.
 
 Each function takes its output first, and is differentiated by its input and by `radius`.
 `VectorTransform` has the same as methods.
@@ -111,13 +112,15 @@ def _scale_into(scaled, pair, t, radius, up, sign):
     """Times ∓ sqrt(l(l+1))/R, or its inverse if not `up`; degree 0 becomes 0."""
     tables = t.legendre
     size = tables.ncoef
-    if tables.spin != 1 or scaled.shape != (2, size) or pair.shape != (2, size):
+    if tables.columns != 2 or scaled.shape != (2, size) or pair.shape != (2, size):
         raise ValueError(_WRONG_PAIR)
     scaled[:] = 0.0
     for m in range(tables.mmax + 1):
         for i in range(tables.counts[m]):
             k = tables.begins[m] + i
-            l = max(m, 1) + i  # noqa: E741
+            l = m + i  # noqa: E741
+            if l == 0:
+                continue
             root = np.sqrt(l * (l + 1.0))
             factor = sign * (root / radius if up else radius / root)
             scaled[0, k] = complex(-factor * pair[0, k].real, -factor * pair[0, k].imag)

@@ -1,8 +1,8 @@
 """The table of transforms that the tests run over, each built once, and how errors grow with it."""
 
+import dataclasses
 import functools
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,7 +26,7 @@ MAPS = ("synthesis", "analysis", "adjoint_synthesis", "adjoint_analysis")
 BATCHES = [(), (1,), (3,), (2, 4)]
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Case:
     """What a transform is made of, and the reference's maps for the same."""
 
@@ -41,11 +41,12 @@ class Case:
     # Round trips from the spectrum end where they began. Not so by `grid.exact_lmax` alone: with
     # mmax < lmax a product of two functions has no more orders than 2 mmax.
     exact: bool = False
+    vectors: bool = False  # the maps of a VectorTransform, those of spin 1
 
     def __str__(self):
         kind = f"T{self.lmax}" + (f"-m{self.mmax}" if self.mmax is not None else "")
         said = [kind, grid_name(self.grid)]
-        said += [f"spin{self.spin}"] if self.spin else []
+        said += ["vectors" if self.vectors else f"spin{self.spin}"] if self.spin else []
         said += [self.dtype] if self.dtype != "float64" else []
         said += [self.truncation] if self.truncation != "triangular" else []
         said += [str(self.orders).replace(" ", "")] if self.orders != "all" else []
@@ -129,6 +130,8 @@ def _made(case, threads):
     orders = case.orders if isinstance(case.orders, str) else np.array(case.orders)
     options = {"truncation": case.truncation, "orders": orders, "aliasing": case.aliasing}
     given = case.lmax, case.grid, case.mmax, case.dtype, threads
+    if case.vectors:
+        return sht.VectorTransform(*given, **options)
     if case.spin:
         return sht.SpinTransform(case.spin, *given, **options)
     return sht.Transform(*given, **options)
@@ -220,6 +223,30 @@ SPIN = [
     Case(OctahedralGaussian(12), 20, spin=2, orders="quadratic"),
     Case(OctaminimalGaussian(6), 9, spin=1, orders=_BUMPY, aliasing="fold"),
 ]
+VECTOR = [
+    dataclasses.replace(case, spin=1, vectors=True)
+    for case in (
+        Case(FullGaussian(8, 15), 7, exact=True),
+        *(Case(grid, 5, 4, aliasing="fold") for grid in (*ANY, OctaHEALPix(4))),
+        Case(OctahedralGaussian.for_lmax(31), 31, exact=True),
+        Case(OctahedralGaussian.for_lmax(31), 31, aliasing="fold", exact=True),
+        Case(FullGaussian(128, 256), 127, exact=True),
+        Case(HEALPix(8), 20, 11),
+        Case(_ODD_RINGS, 20, aliasing="fold"),
+        # One order, one degree, none that matters; the last one even and odd.
+        Case(FullGaussian(1, 1), 0),
+        Case(FullGaussian(2, 3), 1),
+        Case(OctahedralGaussian(6), 10, 0),
+        Case(OctahedralGaussian(6), 9, 0),
+        Case(OctahedralGaussian(6), 10, 2),
+        Case(OctahedralGaussian(12), 15, 12, truncation="rhomboidal"),
+        Case(FullGaussian(10, 20), 9, 9, truncation="rhomboidal", exact=True),
+        Case(OctahedralGaussian(12), 20, orders="quadratic"),
+        Case(OctaminimalGaussian(6), 9, orders=_BUMPY, aliasing="fold"),
+        Case(OctahedralGaussian.for_lmax(31), 31, dtype="float32", exact=True),
+        Case(HEALPix(8), 20, dtype="float32", aliasing="fold"),
+    )
+]
 SINGLE = [
     Case(FullGaussian(33, 64), 31, dtype="float32", exact=True),
     Case(OctahedralGaussian.for_lmax(63), 63, dtype="float32", exact=True),
@@ -230,7 +257,7 @@ SINGLE = [
     Case(HEALPix(8), 20, spin=2, dtype="float32", aliasing="fold"),
     Case(OctahedralGaussian.for_lmax(31), 31, spin=1, dtype="float32", exact=True),
 ]
-CASES = SCALAR + SPIN + SINGLE
+CASES = SCALAR + SPIN + VECTOR + SINGLE
 
 
 def name_of(size):

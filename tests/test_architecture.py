@@ -12,10 +12,10 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {"enzyme_rules": set(), "llvm": {"enzyme_rules"}, "sht": {"enzyme_rules", "llvm"}}
 OURS = {*MAY_IMPORT, "tests", "scripts"}
 
-# Who may import what, as beginnings of paths. `llvm` is what wraps llvmlite; the two files outside
-# of it hold @intrinsics, which are written with llvmlite's builder.
+# Who may import what, as beginnings of paths. `llvm` is what wraps llvmlite; the files outside of
+# it hold @intrinsics, which are written with llvmlite's builder.
 WRAPPERS = {
-    "llvmlite": ("llvm/_", "enzyme_rules/_c_function.py", "sht/_simd.py"),
+    "llvmlite": ("llvm/_", "enzyme_rules/_c_function.py", "sht/_simd"),
     "cupy": ("enzyme_rules/_cupy.py",),
     "jax": ("sht/interop/_jax.py",),
     "torch": ("sht/interop/_torch.py",),

@@ -149,6 +149,7 @@ def test_no_fields():
 SMALL = Case(FullGaussian(1, 1), 0)
 FULL = Case(FullGaussian(17, 19), 9, 8)
 WITH_SPIN = Case(HEALPix(2), 5, spin=2, aliasing="fold")
+VECTORS = Case(HEALPix(2), 5, spin=1, vectors=True, aliasing="fold")
 SINGLE = Case(HEALPix(2), 7, dtype="float32", aliasing="fold")
 # Each pair of a kernel and types is a gradient to compile: those of both kernels for one type.
 KERNELS = pytest.mark.parametrize(
@@ -159,6 +160,8 @@ KERNELS = pytest.mark.parametrize(
         (FULL, "synthesis"),
         (FULL, "analysis"),
         (WITH_SPIN, "synthesis"),
+        (VECTORS, "synthesis"),
+        (VECTORS, "analysis"),
         (SINGLE, "analysis"),
     ],
     ids=str,

@@ -26,10 +26,12 @@ from tests.sht_cases import MAPS, Case, difference, given_to
 
 assert (_simd.LANES, _simd.RINGS) == (4, 2)
 with_spin = Case(HEALPix(8), 20, spin=2, aliasing="fold")
+vectors = Case(HEALPix(8), 20, spin=1, vectors=True, aliasing="fold")
 single = Case(OctahedralGaussian(12), 20, dtype="float32", aliasing="fold")
 table = [  # few: everything is compiled anew
     (Case(FullGaussian(33, 64), 31, 17), MAPS, (False, True)),
     (with_spin, ("synthesis", "adjoint_synthesis"), (False,)),
+    (vectors, ("synthesis", "analysis"), (False,)),
     (single, ("analysis",), (False,)),
 ]
 if sys.argv[3] == "some":

@@ -44,6 +44,30 @@ def test_maps(gpu, grid, name):
     np.testing.assert_array_equal(out.get(), found.get())
 
 
+@pytest.mark.parametrize(
+    ("method", "space"),
+    [
+        ("winds", "coefficients"),
+        ("gradient", "scalar"),
+        ("vorticity_divergence", "fields"),
+        ("curl", "fields"),
+        ("adjoint_potential_winds", "fields"),
+        ("adjoint_divergence", "scalar"),
+    ],
+)
+def test_winds(gpu, method, space):
+    t = sht.VectorTransform(5, sht.grids.named("O4"), radius=2.0)
+    given = given_to(t, "analysis" if space == "fields" else "synthesis")
+    given = given[:, 0] if space == "scalar" else given
+    expected = getattr(t, method)(given)
+    found = getattr(t, method)(ndarray(given.copy()))
+    assert isinstance(found, ndarray)
+    np.testing.assert_allclose(found.get(), expected, atol=1e-14 * np.abs(expected).max())
+    out = ndarray(np.full_like(expected, np.nan))
+    assert getattr(t, method)(ndarray(given.copy()), out=out) is out
+    np.testing.assert_array_equal(out.get(), found.get())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_launches_wait_for_nothing(gpu, name, monkeypatch):
     """No kernel of a map may raise, allocate, or fail: each is started the short way."""

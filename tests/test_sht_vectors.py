@@ -8,7 +8,7 @@ import pytest
 from numba import njit
 
 import sht
-from llvm import jvp, value_and_grad
+from llvm import hvp, jvp, value_and_grad
 from sht import operators, reference, vectors
 from sht.grids import FullGaussian, HEALPix, OctahedralGaussian
 from tests.sht_cases import EPS
@@ -208,6 +208,22 @@ def test_gradient_in_njit_code():
     _, slope = jvp(enstrophy_of_forced_flow, call, (tangent, 0.5, None, None, None, None))
     want = np.vdot(dx, tangent).real + 0.5 * dradius
     assert abs(slope - want) <= 1e-12 * np.linalg.norm(dx) * np.linalg.norm(tangent)
+
+
+@njit()
+def quartic(vordiv, radius, uv, t, scratch):
+    vectors.winds_into(uv, vordiv, radius, t, scratch)
+    return 0.25 * np.sum(uv**4)
+
+
+def test_hessian_vector_product():
+    t = transform("octahedral")
+    x, v = random(t, "pair", 13), random(t, "pair", 14)
+    call = x, RADIUS, np.zeros(t.fields.shape), t, t.scratch()
+    gradient, product = hvp(quartic, call, (v, None, None, None, None))
+    uv = t.winds(x)
+    assert difference(gradient, t.adjoint_winds(uv**3)) <= 100 * EPS
+    assert difference(product, t.adjoint_winds(3 * uv**2 * t.winds(v))) <= 100 * EPS
 
 
 def test_pickled_and_shown():
