@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from ._apply import Space, apply_map
+from enzyme_rules._cupy import uploaded
+
+from ._apply import Space, apply_map, apply_run, place_of
 from ._arguments import array_in_place
 from ._bilinear import bilinear_rows
 from ._fields import as_field, require_grid
@@ -68,10 +72,25 @@ def interpolate_into(values, field, interpolator):
     flat_field, flat_values = field.reshape(field.size), values.reshape(values.size)
     starts, points, weights = interpolator.starts, interpolator.points, interpolator.weights
     for k in range(flat_values.size):
-        total = 0.0
-        for entry in range(starts[k], starts[k + 1]):
-            total += weights[entry] * flat_field[points[entry]]
-        flat_values[k] = total
+        flat_values[k] = _sum_of_row(flat_field, k, starts, points, weights)
+
+
+@njit(error_model="numpy")
+def _sum_of_row(field, k, starts, points, weights):
+    total = 0.0
+    for entry in range(starts[k], starts[k + 1]):
+        total += weights[entry] * field[points[entry]]
+    return total
+
+
+@njit(error_model="numpy")
+def value_of_row(i, values, fields, starts, points, weights):
+    """Thread i: one row of the matrix with one of the fields, on a device.
+
+    values is (count, nrows), fields (count, ncolumns).
+    """
+    k, which = i % (len(starts) - 1), i // (len(starts) - 1)
+    values[which, k] = _sum_of_row(fields[which], k, starts, points, weights)
 
 
 class Interpolator(ByIdentity, _Rows):
@@ -136,6 +155,7 @@ class Interpolator(ByIdentity, _Rows):
     """Of the points, and so of one field's values."""
 
     _angles: tuple[NDArray, NDArray]
+    _placed: dict[tuple[int | None, bool], Any]
 
     def __new__(  # noqa: D102 (the class says it)
         cls, grid: RingGrid, theta: ArrayLike, phi: ArrayLike
@@ -145,6 +165,7 @@ class Interpolator(ByIdentity, _Rows):
         theta, phi = _check_angles(call, theta, phi)
         made = super().__new__(cls, grid.npoints, *bilinear_rows(grid, theta.ravel(), phi.ravel()))
         made.grid, made.shape, made._angles = grid, theta.shape, (theta, phi)
+        made._placed = {}
         return made
 
     @classmethod
@@ -220,24 +241,57 @@ class Interpolator(ByIdentity, _Rows):
 
     def _apply(self, call: str, given: ArrayLike, out: Any, *, transposed: bool) -> NDArray:
         call = f"sht.Interpolator.{call}"
-        given = array_in_place(call, given, np)
-        _check_dtype(call, given)
-        if not transposed:
-            as_field(call, given, self.grid)
-        field, values = Space(self.grid.shape, given.dtype), Space(self.shape or (1,), given.dtype)
-        source, target = (values, field) if transposed else (field, values)
-        # One point without an axis gets one, in `out` too: the kernel's arrays have axes.
-        scalar, into = self.shape == (), out
-        if scalar and transposed:
-            given = given[..., None]
-        elif scalar and isinstance(out, np.ndarray):
-            into = out[..., None]
-        result = apply_map(
-            call, interpolate_into, given, source, target, (self,), into, transposed=transposed
-        )
+        library, device, there = place_of(call, given, out)
+        with there:
+            given = array_in_place(call, given, library)
+            _check_dtype(call, given)
+            if not transposed and device is None:
+                as_field(call, given, self.grid)
+            field = Space(self.grid.shape, given.dtype)
+            values = Space(self.shape or (1,), given.dtype)
+            source, target = (values, field) if transposed else (field, values)
+            # One point without an axis gets one, in `out` too: the kernel's arrays have axes.
+            scalar, into = self.shape == (), out
+            if scalar and transposed:
+                given = given[..., None]
+            elif scalar and isinstance(out, library.ndarray):
+                into = out[..., None]
+            if device is None:
+                result = apply_map(
+                    *(call, interpolate_into, given, source, target, (self,), into),
+                    transposed=transposed,
+                )
+            else:
+                run = functools.partial(self.by_rows, device, transposed)
+                result = apply_run(call, run, given, source, target, into, library)
         if scalar and not transposed:
             return result[..., 0] if out is None else out
         return result
+
+    def by_rows(self, device: int | None, transposed: bool, results: Any, batch: Any) -> None:
+        """Multiply each field of a batch by the matrix, or its transpose, as a device does it.
+
+        Rows of the transpose are sorted once, so that its threads gather, too.
+        """
+        from llvm import kernel  # imported here, so that `import sht` stays light
+
+        if (device, transposed) not in self._placed:
+            matrix = self[1:]
+            matrix = _transposed(self.npoints, *matrix) if transposed else matrix
+            self._placed[device, transposed] = matrix if device is None else uploaded(matrix)
+        matrix = self._placed[device, transposed]
+        flat = [x.reshape(len(x), math.prod(x.shape[1:])) for x in (results, batch)]
+        kernel(value_of_row)[results.size](*flat, *matrix)
+
+
+def _transposed(
+    ncolumns: int, starts: NDArray, points: NDArray, weights: NDArray
+) -> tuple[NDArray, NDArray, NDArray]:
+    """A sparse matrix by its columns; within each, rows are in order."""
+    order = np.argsort(points, kind="stable")
+    rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    counts = np.bincount(points, minlength=ncolumns)
+    return np.concatenate([[0], np.cumsum(counts)]), rows[order], weights[order]
 
 
 def interpolate(

@@ -11,6 +11,7 @@ from llvm import Const, Duplicated, linear_transpose
 from sht import _device_points
 from sht._device_points import order_at_points, run_at_points, values_of_orders
 from sht._order_sums import make_order_tables
+from sht.grids import FullGaussian, HEALPix, OctahedralGaussian
 from sht.reference import random_coefficients
 from tests import standin_cuda
 from tests.sht_cases import difference
@@ -160,3 +161,59 @@ def test_points_elsewhere(gpu):
         sht.evaluate(ndarray(a), -1.0, 1.0, 5)
     with pytest.raises(ValueError, match="needs a value for each point"):
         sht.adjoint_evaluate(ndarray(np.ones(4)), np.ones(3), np.ones(3), 5)
+
+
+# Interpolation: rows of a sparse matrix, and of its transpose
+
+GRIDS = [FullGaussian(8, 16), OctahedralGaussian(4), HEALPix(4)]
+names = [type(grid).__name__ for grid in GRIDS]
+
+
+def interpolator_of(grid, points=(3, 7)):
+    theta, phi = points_of(int(np.prod(points)))
+    return sht.Interpolator(grid, theta.reshape(points), phi.reshape(points))
+
+
+def interpolated(made, transposed):
+    """What is given, and what comes out on the host."""
+    shape = made.shape if transposed else made.grid.shape
+    x = np.random.default_rng(5).standard_normal((2, *shape))
+    return x, (made.adjoint_interpolate if transposed else made.interpolate)(x)
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["plain", "transposed"])
+@pytest.mark.parametrize("grid", GRIDS, ids=names)
+def test_interpolation_by_threads(grid, transposed):
+    made = interpolator_of(grid)
+    x, want = interpolated(made, transposed)
+    found = np.full_like(want, np.nan)
+    made.by_rows(None, transposed, found, x)
+    np.testing.assert_allclose(found, want, atol=4 * EPS * np.abs(want).max())
+    nothing = np.empty((0, *want.shape[1:]))
+    made.by_rows(None, transposed, nothing, x[:0])
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["plain", "transposed"])
+@pytest.mark.parametrize("points", [(3, 7), (4,)], ids=str)
+def test_interpolation_on_a_device(gpu, points, transposed):
+    made = interpolator_of(OctahedralGaussian(4), points)
+    x, want = interpolated(made, transposed)
+    function: Any = made.adjoint_interpolate if transposed else made.interpolate
+    for dtype in ("float64", "float32"):
+        found = function(ndarray(x.astype(dtype)))
+        assert isinstance(found, ndarray)
+        assert found.dtype == dtype
+        atol = 4 * np.finfo(dtype).eps * np.abs(want).max()
+        np.testing.assert_allclose(found.get(), want, atol=atol)
+    out = ndarray(np.full_like(want, np.nan))
+    assert function(ndarray(x), out=out) is out
+    np.testing.assert_allclose(out.get(), want, atol=4 * EPS * np.abs(want).max())
+
+
+def test_one_point_without_an_axis(gpu):
+    made = sht.Interpolator(FullGaussian(8, 16), 1.0, 2.0)
+    x, want = interpolated(made, False)
+    interpolate: Any = made.interpolate
+    adjoint: Any = made.adjoint_interpolate
+    np.testing.assert_allclose(interpolate(ndarray(x)).get(), want, rtol=4 * EPS)
+    np.testing.assert_allclose(adjoint(ndarray(want)).get(), adjoint(want), rtol=4 * EPS)

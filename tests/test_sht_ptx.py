@@ -20,6 +20,7 @@ from sht._simd import RINGS
 from sht._wigner import quarter_turn_of
 from sht.filters import filter_order
 from sht.grids import FullGaussian
+from sht.interpolation import value_of_row
 from sht.layouts._truncate import truncate_order
 from sht.rotation import turn_order
 from sht.spectra import spectrum_of_degree
@@ -181,4 +182,11 @@ def test_filters_spectra_and_truncation(dtype):
         text = ptx(_kernel_of(order)[1], a, a, 5, 4, 0, 1, rest, architecture="sm_90")
         _assert_plain(text, "sm_90")
     text = ptx(kernel(spectrum_of_degree)[1], c, a, a, 5, 4, architecture="sm_90")
+    _assert_plain(text, "sm_90")
+
+
+def test_interpolation():
+    matrix = np.zeros(2, int), np.zeros(1, int), np.zeros(1)
+    values = np.zeros((1, 1))
+    text = ptx(kernel(value_of_row)[1], values, values, *matrix, architecture="sm_90")
     _assert_plain(text, "sm_90")
