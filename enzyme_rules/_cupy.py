@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
@@ -26,6 +26,16 @@ def cupy() -> Any:
     DeviceError
         It is not installed, or there is no driver or none that is new enough, or no device.
     """
+    if sys.modules.get("cupy") is not _usable[0]:
+        _usable[:] = [_imported()]
+    return _usable[0]
+
+
+_usable: list[Any] = [object()]
+"""CuPy, once it was found to reach a GPU: each launch asks for it some times. Else no module."""
+
+
+def _imported() -> Any:
     try:
         import cupy
     except ImportError as error:
@@ -118,19 +128,6 @@ def _uploaded(value: Any) -> Any:
     return value
 
 
-def real_fft(output: Any, given: Any, n: int) -> None:
-    """Unnormalised FFTs of many rings of n points by cuFFT: r2c or c2r, as the dtypes say.
-
-    One row a ring, C-contiguous arrays on the current device, in its current stream. A c2r destroys
-    what is given.
-    """
-    if given.size == 0:
-        return
-    forwards = given.dtype.kind == "f"
-    double = (given if forwards else output).dtype == np.float64
-    _real_fft_plan(forwards, double, n, given.shape[0]).fft(given, output, None)
-
-
 def cufft() -> Any:
     """CuPy's cuFFT.
 
@@ -146,48 +143,3 @@ def cufft() -> Any:
             f"FFTs on a GPU need cuFFT, which CuPy comes without. Got: {error}. Install it: "
             f"`pip install enzyme-sht[cuda12]` or `[cuda13]`."
         ) from error
-
-
-def _real_fft_plan(forwards: bool, double: bool, n: int, batch: int) -> Any:
-    """A plan for this thread, device and stream: in a stream one transform follows the other.
-
-    So its plans can share their work space. Plans of one thread are no other's, since a plan is
-    bound to its stream each time it runs.
-    """
-    cuda, library = cupy().cuda, cufft()
-    place = cuda.runtime.getDevice(), cuda.get_current_stream().ptr
-    kinds = ("CUFFT_D2Z", "CUFFT_Z2D") if double else ("CUFFT_R2C", "CUFFT_C2R")
-    kind = getattr(library, kinds[0 if forwards else 1])
-    plans, work = _plans.places.setdefault(place, ({}, _SharedWork()))
-    key = kind, n, batch
-    if key not in plans:
-        while len(plans) >= _MOST_PLANS:
-            plans.pop(next(iter(plans)))
-        with cuda.using_allocator(work):
-            plans[key] = library.Plan1d(n, kind, batch)
-    return plans[key]
-
-
-class _SharedWork:
-    """An allocator for the work space of plans that never run at the same time: one for all."""
-
-    def __init__(self) -> None:
-        self._memory: Any = None
-
-    def __call__(self, size: int) -> Any:
-        if self._memory is None or self._memory.mem.size < size:
-            self._memory = cupy().get_default_memory_pool().malloc(size)
-        return self._memory
-
-
-_MOST_PLANS = 4096  # T1023 on an octahedral grid has 512 lengths, each both ways
-
-
-class _Plans(threading.local):
-    """Plans of a thread and their work space, for each device and stream."""
-
-    def __init__(self) -> None:
-        self.places: dict[tuple[int, int], tuple[dict[Any, Any], _SharedWork]] = {}
-
-
-_plans = _Plans()

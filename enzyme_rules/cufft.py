@@ -13,13 +13,15 @@ These functions start work from Python, so that there is no call in compiled cod
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from ._cupy import is_on_device, real_fft
+from ._cupy import is_on_device
+from ._device_ffts import real_ffts
 
 
 class RingBatches(NamedTuple):
@@ -115,11 +117,12 @@ def rfft_rings_into(spectra: Any, values: Any, rings: RingBatches, fields: int) 
         Arrays of other sizes, dtypes, or in two places.
     """
     _check("rfft_rings_into(spectra, values, rings, fields)", values, spectra, rings, fields)
-    for n, some_values, some_spectra in _batches(values, spectra, rings, fields):
-        if is_on_device(values):
-            real_fft(some_spectra, some_values, n)
-        else:
-            some_spectra[...] = np.fft.rfft(some_values)
+    batches = functools.partial(_batches, values, spectra, rings, fields)
+    if is_on_device(values):
+        real_ffts(spectra, values, rings, fields, batches)
+        return
+    for _, some_values, some_spectra in batches():
+        some_spectra[...] = np.fft.rfft(some_values)
 
 
 def brfft_rings_into(values: Any, spectra: Any, rings: RingBatches, fields: int) -> None:
@@ -129,11 +132,12 @@ def brfft_rings_into(values: Any, spectra: Any, rings: RingBatches, fields: int)
     of others. What `spectra` holds is undefined afterwards. Arguments as for `rfft_rings_into`.
     """
     _check("brfft_rings_into(values, spectra, rings, fields)", values, spectra, rings, fields)
-    for n, some_values, some_spectra in _batches(values, spectra, rings, fields):
-        if is_on_device(values):
-            real_fft(some_values, some_spectra, n)
-        else:
-            some_values[...] = np.fft.irfft(some_spectra, n, norm="forward")
+    batches = functools.partial(_batches, values, spectra, rings, fields)
+    if is_on_device(values):
+        real_ffts(values, spectra, rings, fields, lambda: ((n, s, v) for n, v, s in batches()))
+        return
+    for n, some_values, some_spectra in batches():
+        some_values[...] = np.fft.irfft(some_spectra, n, norm="forward")
 
 
 def rfft_rings_adjoint_into(dvalues: Any, dspectra: Any, rings: RingBatches, fields: int) -> None:

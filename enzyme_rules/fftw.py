@@ -22,11 +22,11 @@ from ._c_function import c_function
 from ._registry import register
 from ._rules import LinearRule
 
-_UNALIGNED = 1 << 1
-_EFFORT = {"estimate": 1 << 6, "measure": 0, "patient": 1 << 5}
+UNALIGNED = 1 << 1
+EFFORT = {"estimate": 1 << 6, "measure": 0, "patient": 1 << 5}
 _ALIGNMENT = 16  # of FFTW's SIMD code; numpy's own arrays have it, views of odd offset do not
 
-_planner = threading.Lock()
+planner = threading.Lock()
 
 
 class RealFFT(NamedTuple):
@@ -107,14 +107,14 @@ def plan_real_fft(n: int, dtype: Any = np.float64, effort: str = "estimate") -> 
     """
     dtype = np.dtype(dtype)
     whole = isinstance(n, (int, np.integer)) and n >= 1
-    if not whole or dtype not in (np.float64, np.float32) or effort not in _EFFORT:
+    if not whole or dtype not in (np.float64, np.float32) or effort not in EFFORT:
         raise ValueError(
             f"`plan_real_fft(n, dtype, effort)` needs an integer n >= 1, float64 or "
-            f"float32, and an effort of {', '.join(_EFFORT)}. Got {n}, {dtype}, {effort!r}."
+            f"float32, and an effort of {', '.join(EFFORT)}. Got {n}, {dtype}, {effort!r}."
         )
     # FFTW's planner is not thread-safe: one plan at a time. The lock is held around the cache, so
     # that two threads that ask for the same plan get the same one.
-    with _planner:
+    with planner:
         return _plan(int(n), dtype, effort)
 
 
@@ -136,13 +136,13 @@ def _plan(n: int, dtype: np.dtype, effort: str) -> RealFFT:
     if n % 2 == 0:
         multiplicity[-1] = 1
     multiplicity.setflags(write=False)
-    flags = _EFFORT[effort]
+    flags = EFFORT[effort]
     return RealFFT(
         n,
         plan("r2c", values, spectrum, flags),
         plan("c2r", spectrum, values, flags),
-        plan("r2c", values, spectrum, flags | _UNALIGNED),
-        plan("c2r", spectrum, values, flags | _UNALIGNED),
+        plan("r2c", values, spectrum, flags | UNALIGNED),
+        plan("c2r", spectrum, values, flags | UNALIGNED),
         multiplicity,
     )
 
@@ -150,7 +150,7 @@ def _plan(n: int, dtype: np.dtype, effort: str) -> RealFFT:
 def export_wisdom() -> tuple[bytes, ...]:
     """What FFTW has found out by planning in this process, in double and in single precision."""
     found = []
-    with _planner:
+    with planner:
         for prefix in ("fftw", "fftwf"):
             start = getattr(library(), f"{prefix}_export_wisdom_to_string")()
             found.append(ctypes.string_at(start))
@@ -166,7 +166,7 @@ def import_wisdom(wisdom: tuple[bytes, ...]) -> bool:
     bool
         Whether it was of use: not if it is that of another FFTW.
     """
-    with _planner:
+    with planner:
         return all(
             getattr(library(), f"{prefix}_import_wisdom_from_string")(text)
             for prefix, text in zip(("fftw", "fftwf"), wisdom, strict=True)

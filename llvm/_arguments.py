@@ -17,8 +17,9 @@ from numba.core.registry import CPUDispatcher
 from enzyme_rules._cupy import is_on_device
 
 from ._abi import TUPLE, is_instance, leaves
+from ._fixed import findings_of, once, same_kind
 from ._flat import flatten, rebuild
-from ._marshal import overlaps_itself
+from ._overlap import overlaps_itself
 
 
 def require_njit(call: str, function: Any) -> Any:
@@ -111,11 +112,17 @@ def own_items(arguments: Sequence[Any]) -> tuple[Any, ...]:
 
     Their shadows would share memory too, and count derivatives many times.
     """
-    flat = flatten(arguments)
-    if not any(isinstance(a, np.ndarray) and overlaps_itself(a) for a in flat):
-        return tuple(arguments)
-    made = iter(_plain(a) if isinstance(a, np.ndarray) and overlaps_itself(a) else a for a in flat)
-    return tuple(rebuild(argument, made) for argument in arguments)
+    return tuple([_own(argument) if _shares(argument) else argument for argument in arguments])
+
+
+def _shares(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return once(value, "shares", lambda items: any(map(_shares, items)))
+    return isinstance(value, np.ndarray) and overlaps_itself(value)
+
+
+def _own(argument: Any) -> Any:
+    return rebuild(argument, iter([_plain(a) if _shares(a) else a for a in flatten([argument])]))
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
@@ -146,8 +153,13 @@ def kind_of(value: Any) -> Hashable:
     if cls in _TYPE_OF_CLASS or (cls is int and -(1 << 63) <= value < 1 << 63):
         return cls
     if isinstance(value, tuple):
-        return cls, *map(kind_of, value)
+        return once(value, "kind", _kind_of_tuple)
     return typeof(value)
+
+
+def _kind_of_tuple(value: tuple[Any, ...]) -> Hashable:
+    kind = type(value), *map(kind_of, value)
+    return kind if findings_of(value) is None else same_kind(kind)
 
 
 NO_TYPE = (ValueError, TypeError, NotImplementedError, NumbaError)

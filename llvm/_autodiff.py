@@ -14,7 +14,7 @@ from ._device_arrays import headers
 from ._flat import Item, flatten, flatten_like
 from ._kernel_call import HOST, call_launch, place_of
 from ._launch import Launch
-from ._marshal import overlaps_itself
+from ._overlap import overlaps_itself
 from ._program import program_for
 from ._request import Mode, Threads
 

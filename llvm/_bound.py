@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,8 @@ from enzyme_rules import generation
 from ._arguments import require_njit
 from ._call import call
 from ._flat import flatten
-from ._marshal import Span, address, first_overlap
+from ._marshal import address
+from ._overlap import Ranges, first_overlap
 from ._program import Program, program_for
 from ._request import Mode
 
@@ -35,32 +34,6 @@ class _Prepared:
     front: struct.Struct
     fixed: Ranges | None
     fixed_shadows: list[Any]
-
-
-class Ranges:
-    """Disjoint ranges of memory, in order."""
-
-    def __init__(self, spans: list[Span]) -> None:
-        self._lows: list[int] = []
-        self._highs: list[int] = []
-        for low, high, _, _ in sorted(spans, key=itemgetter(0)):
-            if self._highs and low <= self._highs[-1]:
-                self._highs[-1] = max(high, self._highs[-1])
-            else:
-                self._lows.append(low)
-                self._highs.append(high)
-
-    def are_apart_from(self, others: list[tuple[int, int]]) -> bool:
-        """Whether the others, in order, overlap neither these nor each other."""
-        end = 0
-        for low, high in others:
-            k = bisect_right(self._lows, low)
-            if low < end or (k and self._highs[k - 1] > low):
-                return False
-            if k < len(self._lows) and self._lows[k] < high:
-                return False
-            end = high
-        return True
 
 
 class Bound:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -11,8 +10,9 @@ import numpy as np
 from ._entry import RETURNED_NONE
 from ._errors import AutodiffError
 from ._flat import flatten, rebuild
-from ._marshal import Span, copy_like, first_overlap, zeros_like
+from ._overlap import Span
 from ._program import Program
+from ._workspace import Workspace
 
 _STATUS_OK = (0, RETURNED_NONE)
 _LOW = 0xFFFFFFFF
@@ -45,7 +45,8 @@ def call(
     restore : bool
         Whether an exception, of the function or of a rule, must leave the shadows as they were.
     hidden : sequence of int
-        Positions of shadows, given as None, that nobody looks at afterwards.
+        `Program.hidden`, or nothing: positions of shadows, given as None, that nobody looks at
+        afterwards.
 
     Returns
     -------
@@ -60,38 +61,36 @@ def call(
     Exception
         Whatever the function itself raises.
     """
-    values = flatten(arguments)
-    frame = program.frame
-    spare = _taken(program.spares)
-    for k in hidden:
-        shadows[k] = _zeros_again(spare.get(k), values[k])
-    block, spans = frame.fill(values, shadows, seed)
-    overlap = first_overlap(spans)
+    spaces = program.spaces[bool(hidden)]
+    try:
+        space = spaces.pop()
+    except IndexError:  # the first call, or as many at once as there are spaces
+        space = Workspace(program, hidden)
+    overlap = space.fill(arguments, shadows, seed)
     if overlap is not None:
-        refuse_overlap(function, overlap, spans)
-    if program.may_raise:
-        # To let the function raise again it must be called with what it was called with.
-        before = [
-            _copied_again(spare, -1 - k, v) if item.written else v
-            for k, (item, v) in enumerate(zip(frame.items, values, strict=True))
-        ]
+        pair, spans = overlap
+        refuse_overlap(function, pair, spans)
+    # To let the function raise again it must be called with what it was called with.
+    before = space.copies(flatten(arguments)) if program.raises_after_writing else None
     saved: list[Any] = []
     if restore and (program.may_raise or program.rules_may_fail):
         saved = [s.copy() if isinstance(s, np.ndarray) else s for s in shadows]
-    result = program.loaded.entry(block)
+    result = program.loaded.entry(space.block)
     status = result & _LOW
     status -= (1 << 32) if status >= 1 << 31 else 0
     none = status == RETURNED_NONE and program.returns_value
     if status in _STATUS_OK and not result >> 32 and not none:
-        spare.update((k, shadows[k]) for k in hidden)
-        program.spares.append(spare)
-        return frame.read(block, shadows)
+        spaces.append(space)
+        return program.frame.read(space.block, shadows)
     for shadow, old in zip(shadows, saved, strict=False):
         if isinstance(shadow, np.ndarray):
             shadow[...] = old
     if status not in _STATUS_OK:
-        given = iter(before)
-        _raise_again(function, [rebuild(argument, given) for argument in arguments])
+        given = arguments
+        if before is not None:
+            items = iter(before)
+            given = [rebuild(argument, items) for argument in arguments]
+        _raise_again(function, given)
     name = function.py_func.__qualname__
     if none:
         raise ValueError(
@@ -105,33 +104,6 @@ def call(
         stage="compile",
         function=name,
     )
-
-
-# What a call needs for itself is kept for the next one: fresh memory costs more, page by page, than
-# the gradient of a large transform does (0.8 ms with it at T127, 2.9 ms without).
-
-
-def _taken(spares: deque[dict[int, np.ndarray]]) -> dict[int, np.ndarray]:
-    try:
-        return spares.pop()
-    except IndexError:  # the first call, or as many at once as there are sets
-        return {}
-
-
-def _zeros_again(spare: np.ndarray | None, like: np.ndarray) -> np.ndarray:
-    if spare is None or spare.shape != like.shape or spare.strides != like.strides:
-        return zeros_like(like)
-    spare.fill(0)
-    return spare
-
-
-def _copied_again(spare: dict[int, np.ndarray], key: int, value: np.ndarray) -> np.ndarray:
-    kept = spare.get(key)
-    if kept is None or kept.shape != value.shape or kept.strides != value.strides:
-        spare[key] = copy_like(value)
-    else:
-        kept[...] = value
-    return spare[key]
 
 
 def refuse_overlap(function: Any, pair: tuple[Any, Any], spans: list[Span]) -> NoReturn:

@@ -10,7 +10,8 @@ import numpy as np
 from enzyme_rules._cupy import as_cupy, cupy, is_on_device
 
 from ._flat import flatten, rebuild
-from ._marshal import address, bounds
+from ._marshal import address
+from ._overlap import bounds
 
 
 class _Memory:

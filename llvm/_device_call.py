@@ -13,11 +13,11 @@ from enzyme_rules._cupy import DeviceError, cupy, on_device
 
 from ._call import refuse_overlap
 from ._device_arrays import device_zeros_like
+from ._entry import is_cotangent
 from ._errors import AutodiffError
 from ._flat import flatten
-from ._marshal import first_overlap
+from ._overlap import first_overlap
 from ._program import Program
-from ._request import Mode
 
 
 def call_on_device(
@@ -67,9 +67,11 @@ def call_on_device(
         if overlap is not None:
             refuse_overlap(function, overlap, spans)
         numbers = returned = raised = None
-        if program.question.mode is Mode.REVERSE and frame.number_words:
-            numbers = library.zeros(2 * len(frame.number_words), "f8")
-            for k, (_, word, _) in enumerate(frame.number_words):
+        # Derivatives by numbers are added up in memory, tangents of numbers are words.
+        mine = [w for w in frame.number_words if is_cotangent(program.question.mode, w[0])]
+        if mine:
+            numbers = library.zeros(2 * len(mine), "f8")
+            for k, (_, word, _) in enumerate(mine):
                 struct.pack_into("=q", block, 8 * word, numbers.data.ptr + 16 * k)
         if program.returns_value:
             returned = library.zeros((2, n), f"f{program.returned_bits // 8}")
@@ -79,7 +81,7 @@ def call_on_device(
         rows.append(0 if raised is None else raised.data.ptr)
         before = code.rule_errors(device) if program.rules_may_fail else 0
         if n:
-            code.launch(device, n, bytes(block), tuple(rows), scratch)
+            code.launch(device, n, block, tuple(rows), scratch)
         if raised is not None:
             _check(name, raised.get(), scratch)
         if program.rules_may_fail and code.rule_errors(device) != before:
@@ -90,7 +92,7 @@ def call_on_device(
             )
         if numbers is not None:
             found = numbers.get().reshape(-1, 2)
-            for row, (position, _, ty) in zip(found, frame.number_words, strict=True):
+            for row, (position, _, ty) in zip(found, mine, strict=True):
                 shadows[position] = _number(row, ty)
         if returned is None:
             return 0.0, 0.0

@@ -16,6 +16,8 @@ from ._entry import ERRORS, KERNEL
 
 _MOST_SCRATCH = 1 << 28  # bytes, in all; a launch that would take more has fewer threads, in turns
 _MOST_BLOCKS = (1 << 31) - 1
+_Numbers = ctypes.c_uint64 * 5
+_Places = ctypes.c_uint64 * 6
 
 
 @dataclass
@@ -34,13 +36,14 @@ class DeviceCode:
     ptx: str = field(repr=False)
     function: str
     _loaded: dict[int, Any] = field(default_factory=dict, repr=False)
+    _kernels: dict[int, int] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
         self.uses_scratch = uses_scratch(self.ptx)
 
     def launch(
-        self, device: int, n: int, words: bytes, addresses: tuple[int, int, int], scratch: int
+        self, device: int, n: int, block: Any, addresses: tuple[int, int, int], scratch: int
     ) -> None:
         """Launch n threads in the current stream of a device, which is the current one.
 
@@ -48,8 +51,8 @@ class DeviceCode:
         ----------
         device : int
         n : int
-        words : bytes
-            What `Frame` made.
+        block : ctypes array
+            What `Frame` made. It may be written again when this returns.
         addresses : (int, int, int)
             Of the places of values, tangents, and what is raised.
         scratch : int
@@ -63,16 +66,18 @@ class DeviceCode:
             blocks = max(1, min(blocks, _MOST_SCRATCH // (BLOCK * scratch)))
             buffer = library.empty(blocks * BLOCK * scratch, "u1")
             start = buffer.data.ptr
-        block = ctypes.create_string_buffer(words, max(8, len(words)))
-        numbers = [ctypes.c_uint64(number) for number in (*addresses, start, scratch)]
-        places = [ctypes.addressof(place) for place in (block, *numbers)]
-        parameters = (ctypes.c_void_p * len(places))(*places)
-        stream = library.cuda.get_current_stream().ptr
-        kernel = self._module(library, device).get_function(KERNEL)
+        numbers = _Numbers(*addresses, start, scratch)
+        at = ctypes.addressof(numbers)
+        places = _Places(ctypes.addressof(block), at, at + 8, at + 16, at + 24, at + 32)
+        kernel = self._kernels.get(device) or self._kernel(library, device)
         library.cuda.driver.launchKernel(
-            *(kernel.ptr, blocks, 1, 1, BLOCK, 1, 1),
-            *(0, stream, ctypes.addressof(parameters), 0),
+            *(kernel, blocks, 1, 1, BLOCK, 1, 1),
+            *(0, library.cuda.get_current_stream().ptr, ctypes.addressof(places), 0),
         )
+
+    def _kernel(self, library: Any, device: int) -> int:
+        self._kernels[device] = self._module(library, device).get_function(KERNEL).ptr
+        return self._kernels[device]
 
     def rule_errors(self, device: int) -> int:
         """How many rules have failed so far in this kernel on the current device. Waits for it."""

@@ -16,6 +16,8 @@ _IN_FUNCTION = re.compile(r"in function (\S+)")
 _ERROR_IN = re.compile(r"error: [^\n]*in function (\S+)")  # there may be warnings before it
 _IN_RULE = re.compile(rf"{PREFIX}(\w+)_[0-9a-f]{{12}}_(augmented|reverse)")
 _CRASH = re.compile(r"UNREACHABLE|Assertion|Stack dump")
+_UNKNOWN_INTEGER = "cannot handle unknown binary operator"
+_UNKNOWN_MEMORY = re.compile("Cannot deduce type|Illegal updateAnalysis")
 _REASON = re.compile(r"error: .*?Enzyme: (.*)")
 # What comes after the first of these in a message is a dump of LLVM values.
 _DUMP = re.compile(r"\s*(?:%[\w.\"]|<analysis>|\bphi\b|at context|[{;]).*", re.DOTALL)
@@ -34,6 +36,12 @@ _DEADLY = ("lgamma",)
 def has_crashed(error: ToolchainError) -> bool:
     """Whether Enzyme has died of a function, instead of saying what is the matter with it."""
     return "error:" not in error.stderr and bool(_CRASH.search(error.stderr))
+
+
+def has_lost_types(error: AutodiffError) -> bool:
+    """Whether Enzyme could not tell what some memory holds, or took integers for numbers."""
+    said = error.stderr if isinstance(error, ToolchainError) else ""
+    return _UNKNOWN_INTEGER in said or bool(_UNKNOWN_MEMORY.search(said))
 
 
 def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffError:
@@ -85,12 +93,12 @@ def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffE
             "it reads a global variable that holds an address, as a call of a ctypes function "
             "does. Name that function, `enzyme_rules.c_function(...)`, and give its caller a rule"
         )
-    elif "cannot handle unknown binary operator" in text and mode == "forward-over-reverse":
+    elif _UNKNOWN_INTEGER in text and mode == "forward-over-reverse":
         why = (
             "it takes an integer that the reverse pass keeps for a number that may vary, as with "
             "slices that have a step, `x[::2]`, in a loop. Write a loop over their indices"
         )
-    elif "Cannot deduce type" in text or "Illegal updateAnalysis" in text:
+    elif _UNKNOWN_MEMORY.search(text):
         why = (
             "its type analysis cannot tell what some memory holds, as in code that sorts or "
             "partitions. Move that part into an @njit function and give it a rule"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ._abi import Leaf
+from ._choices import with_choices_open
 from ._diagnostics import has_crashed, translate
 from ._entry import ERRORS, entry
 from ._errors import AutodiffError, ToolchainError
-from ._forks import crashed_on_team, forked, joined
+from ._forks import crashed_on_team, forked, in_one, joined
 from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
+from ._memory_types import declarations, stated
 from ._ordered_runs import run_enzyme
 from ._prepare import Prepared
 from ._request import Mode, Request, Threads
@@ -67,19 +70,47 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
         seen = integers_marked(seen)
     if request.runtime_activity:
         _refuse_recursion(prepared)
-    shared = request.threads is Threads.SHARED and request.mode is Mode.REVERSE
+    shared = request.threads is Threads.SHARED and request.mode is not Mode.FORWARD
     if shared:
         seen = forked(seen, prepared)
-    rest = _derivative(prepared, request) + entry(prepared, request)
+    if not (shared and request.mode is Mode.FORWARD_OVER_REVERSE):
+        rest = _derivative(prepared, request) + entry(prepared, request)
+        forms = _forms(seen, _declared(seen, rest, request), request)
+        result, said, seconds = _run(forms, prepared, request, shared)
+        return Differentiated(prepared, request, revealed(result), said, seconds)
+    # A team, in both modes at once, is too much for Enzyme: so backwards first, then forwards.
+    forms = _forms(seen, _declared(seen, _gradient(prepared, request), request), request)
+    found, said, seconds = _run(forms, prepared, request, shared)
+    seen = in_one(found)
+    rest = _tangent_of_gradient(prepared, request) + entry(prepared, request)
+    result, more, further = _run(
+        [seen + _declared(seen, rest, request)], prepared, request, shared=False
+    )
+    return Differentiated(prepared, request, revealed(result), said + more, seconds + further)
+
+
+def _declared(seen: str, rest: str, request: Request) -> str:
+    """The rest of a module, with what Enzyme knows arguments by.
+
+    The module may declare them already, for rules that call Enzyme themselves.
+    """
+    missing = [m for m in _markers(request) if f"@{m} = external" not in seen]
+    return "\n".join(["", *[f"@{m} = external global i32" for m in missing], rest])
+
+
+def _run(
+    forms: Iterable[str], prepared: Prepared, request: Request, shared: bool
+) -> tuple[str, str, float]:
+    """The module after Enzyme, what that said, and the seconds it took."""
     failures: list[AutodiffError] = []
     mode = request.mode.value
-    for module in _forms(seen, rest, request):
+    for module in forms:
         try:
             started = time.perf_counter()
             result, said = run_enzyme(module, request.flags, prepared.lowered.name, mode)
             seconds = time.perf_counter() - started
-            result = joined(result) if shared else result
-            return Differentiated(prepared, request, revealed(result), said, seconds)
+            result = with_choices_open(result)
+            return joined(result) if shared else result, said, seconds
         except ToolchainError as error:
             if shared and has_crashed(error):
                 failure = crashed_on_team(prepared)
@@ -152,28 +183,69 @@ Parameter = tuple[str, bool]
 
 def _derivative(prepared: Prepared, request: Request) -> str:
     """``void @derivative(ptr status, [ptr value, its shadows,] (leaf[, its shadows])…)``."""
-    of_primal: list[Parameter] = [("ptr", False)]
-    if prepared.lowered.returns_value:
-        of_primal.append(("ptr", True))
-    for leaf, varies in zip(prepared.lowered.leaves, request.varying, strict=True):
-        of_primal.append(("ptr" if leaf.is_pointer else "i64", varies))
-    markers = [_DUP, _CONST] + [_WIDTH] * (request.width > 1)
-    if request.runtime_activity:
-        markers.append(_RUNTIME_ACTIVITY)
-    # The module may know them already, from rules that call Enzyme themselves.
-    globals_ = [f"@{m} = external global i32" for m in markers]
-    lines = ["", *[line for line in globals_ if line not in prepared.ir]]
     if request.mode is Mode.FORWARD_OVER_REVERSE:
-        # A tangent of all that the gradient takes, its shadows among them.
-        lines += _call_of_enzyme("gradient", Mode.REVERSE, PRIMAL, of_primal, markers)
-        of_gradient = _with_shadows(of_primal)
-        lines += _call_of_enzyme("derivative", Mode.FORWARD, "gradient", of_gradient, markers)
-    else:
-        lines += _call_of_enzyme(
-            "derivative", request.mode, PRIMAL, of_primal, markers, request.width
-        )
-    text = "\n".join([*lines, ""])
+        # What is said of memory in @primal is not there any more when the gradient is derived.
+        said = _types_of_memory(prepared, request)
+        gradient = _gradient(prepared, request, said)
+        text = "\n".join([*declarations(said, prepared.ir), gradient])
+        return text + _tangent_of_gradient(prepared, request)
+    parameters = _parameters(prepared, request)
+    return _asking("derivative", request.mode, PRIMAL, parameters, request)
+
+
+def _gradient(prepared: Prepared, request: Request, said: Sequence[str] = ()) -> str:
+    """``void @gradient``, with one shadow of each; `said` are lines of it."""
+    parameters = _parameters(prepared, request)
+    return _asking("gradient", Mode.REVERSE, PRIMAL, parameters, request, said)
+
+
+def _tangent_of_gradient(prepared: Prepared, request: Request) -> str:
+    """``@derivative``, the tangent of all that the gradient takes, its shadows among them."""
+    parameters = _with_shadows(_parameters(prepared, request))
+    return _asking("derivative", Mode.FORWARD, "gradient", parameters, request)
+
+
+def _markers(request: Request) -> list[str]:
+    """What Enzyme knows the arguments of its calls by."""
+    markers = [_DUP, _CONST] + [_WIDTH] * (request.width > 1)
+    return [*markers, _RUNTIME_ACTIVITY] if request.runtime_activity else markers
+
+
+def _parameters(prepared: Prepared, request: Request) -> list[Parameter]:
+    """Those of `@primal`."""
+    found: list[Parameter] = [("ptr", False)]
+    if prepared.lowered.returns_value:
+        found.append(("ptr", True))
+    for leaf, varies in zip(prepared.lowered.leaves, request.varying, strict=True):
+        found.append(("ptr" if leaf.is_pointer else "i64", varies))
+    return found
+
+
+def _asking(
+    name: str,
+    mode: Mode,
+    callee: str,
+    parameters: Sequence[Parameter],
+    request: Request,
+    said: Sequence[str] = (),
+) -> str:
+    """The text of a function that Enzyme fills in."""
+    markers = _markers(request)
+    lines = _call_of_enzyme(name, mode, callee, parameters, markers, request.width, said)
+    text = "\n".join(["", *lines, ""])
     return text if request.noalias else text.replace(" noalias ", " ")
+
+
+def _types_of_memory(prepared: Prepared, request: Request) -> list[str]:
+    """What the parameters of the gradient lead to, and their shadows."""
+    described = list(prepared.lowered.leaves)
+    if prepared.lowered.returns_value:
+        described.insert(0, Leaf("scalar", prepared.lowered.return_type))
+    lines: list[str] = []
+    parameters = _parameters(prepared, request)[1:]
+    for i, (leaf, (_, varies)) in enumerate(zip(described, parameters, strict=True), 1):
+        lines += stated(leaf, [f"%p{i}", f"%s{i}.0"][: 1 + varies])
+    return lines
 
 
 def _with_shadows(parameters: Sequence[Parameter]) -> list[Parameter]:
@@ -187,8 +259,12 @@ def _call_of_enzyme(
     parameters: Sequence[Parameter],
     markers: Sequence[str],
     width: int = 1,
+    said: Sequence[str] = (),
 ) -> list[str]:
-    """A function of the parameters, each followed by its shadows if it varies."""
+    """A function of the parameters, each followed by its shadows if it varies.
+
+    `said` are lines of it that come before the call.
+    """
     declared: list[str] = []
     arguments = [f"ptr @{callee}"]
     if width > 1:
@@ -209,6 +285,7 @@ def _call_of_enzyme(
         f"declare void @{enzyme}(...)",
         f"define void @{name}({', '.join(declared)}) noinline {{",
         *[f"  %{m} = load i32, ptr @{m}" for m in markers],
+        *said,
         f"  call void (...) @{enzyme}({', '.join(arguments)})",
         "  ret void",
         "}",

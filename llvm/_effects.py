@@ -12,6 +12,7 @@ from ._memory_types import without_types
 from ._pointers import mixes_pointers
 from ._rule_calls import PREFIX
 from ._target_machine import remove_unused, run_passes, target_machine
+from ._untouched import raises_after_writing
 
 REGISTRATION = re.compile(r"^@__enzyme_register_.*\n", re.M)
 
@@ -25,6 +26,8 @@ class Effects:
     writes : tuple of bool
         One for each leaf: whether the memory behind it may be written.
     may_raise : bool
+    raises_after_writing : bool
+        Whether it may raise when it has written already: to be called again it then needs copies.
     mixes_pointers : bool
         Whether one pointer may lead to different arguments or allocations. Enzyme's static activity
         analysis is then not enough: it would write derivatives into constant arrays.
@@ -32,6 +35,7 @@ class Effects:
 
     writes: tuple[bool, ...]
     may_raise: bool
+    raises_after_writing: bool
     mixes_pointers: bool
 
 
@@ -52,7 +56,8 @@ def analyse(lowered: Lowered, ir: str) -> Effects:
     )
     stored = re.findall(rf"store i32 (\S+), ptr {re.escape(status)}[,\s]", body)
     may_raise = any(value != "0" for value in stored) or not stored
-    return Effects(writes, may_raise, mixes_pointers(text, apart=PREFIX))
+    dirty = may_raise and raises_after_writing(text, body, status)
+    return Effects(writes, may_raise, dirty, mixes_pointers(text, apart=PREFIX))
 
 
 def body_mixes_pointers(ir: str, name: str) -> bool:

@@ -8,6 +8,8 @@ from ._request import Mode, Request, Threads
 ENTRY = "entry"
 KERNEL = "kernel"
 ERRORS = "rule_errors"
+_COTANGENTS = {Mode.REVERSE: 1, Mode.FORWARD_OVER_REVERSE: 2}
+"""Which of a value's shadows, counted from 1, is the cotangent; those behind it are its own."""
 RETURNED_NONE = -2
 """Numba's status of a function that returned None."""
 
@@ -79,7 +81,7 @@ class Slots:
                 name = f"a{i}.{k}"
                 if leaf.kind == "scalar":
                     words = scalar_slots(leaf.dtype.bitwidth)
-                    if device and k and request.mode is Mode.REVERSE:
+                    if device and k and is_cotangent(request.mode, k - 1):
                         argument = self._load("ptr", name, words)
                     else:
                         argument = self._place(name, words)
@@ -99,6 +101,11 @@ class Slots:
         self.lines.append(f"  %{name} = getelementptr i64, ptr %slots, i64 {self.words}")
         self.words += words
         return f"ptr %{name}"
+
+
+def is_cotangent(mode: Mode, shadow: int) -> bool:
+    """Whether a shadow, counted from 0 on through all items, is added to by a derivative."""
+    return mode in _COTANGENTS and shadow % mode.shadows >= _COTANGENTS[mode] - 1
 
 
 def scalar_slots(bitwidth: int) -> int:
@@ -122,8 +129,12 @@ def thread(
     before = [f"  %own{k} = alloca {ty}" for k in range(len(slots.values))]
     own = [f"ptr %own{k}" for k in range(len(slots.values))]
     each = [f"  store {ty} 0.0, ptr %own{k}" for k in range(len(own))]
-    if own and request.mode is Mode.REVERSE:
-        each += [f"  %seed = load {ty}, ptr %value1", f"  store {ty} %seed, ptr %own1"]
+    cotangent = _COTANGENTS.get(request.mode)
+    if own and cotangent:
+        each += [
+            f"  %seed = load {ty}, ptr %value{cotangent}",
+            f"  store {ty} %seed, ptr %own{cotangent}",
+        ]
     # The first leaf is the index: what the caller gave for it is how many there are.
     rest = slots.arguments[len(own) + 1 :]
     each += ["  store i32 0, ptr %status", _call("%status", [*own, "i64 %i", *rest])]

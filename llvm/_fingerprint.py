@@ -127,6 +127,7 @@ class _Walk:
             self.digest.update(len(data).to_bytes(8, "little") + data)
 
     def visit(self, value: Any) -> None:
+        value = getattr(value, "compiled_from", value)
         if id(value) in self.seen:
             self.add(f"again {self.seen[id(value)]}")
             return

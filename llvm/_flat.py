@@ -10,6 +10,7 @@ from numba import njit
 from numba.core import types
 
 from ._abi import TUPLE, Leaf, fields, is_instance, leaves
+from ._fixed import once
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def flatten(values: Iterable[Any]) -> list[Any]:
     flat: list[Any] = []
     for value in values:
         if isinstance(value, tuple):
-            flat += flatten(value)
+            flat += once(value, "items", flatten)
         elif hasattr(value, "_numba_type_") and is_instance(value._numba_type_):
             flat += flatten(_values(value))
         else:

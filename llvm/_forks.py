@@ -81,6 +81,11 @@ def joined(result: str) -> str:
     return _tapes_on_stack(passed(result, "O1"))
 
 
+def in_one(result: str) -> str:
+    """What `joined` returned, for Enzyme once more: to be inlined, for the reasons of `inlined`."""
+    return _INTERNAL.sub(r"\1 alwaysinline", re.sub(r"\bnoinline\b", "", result))
+
+
 def _answered(found: re.Match[str]) -> str:
     value = 1 if found[2] == "omp_get_max_threads" else 0
     return f"define internal {found[1]} @{found[2]}() {{\n  ret {found[1]} {value}\n}}"
@@ -103,7 +108,8 @@ def _tapes_on_stack(text: str) -> str:
 
 
 _MOST_ON_STACK = 1024
-_DERIVATIVE = re.compile(r"^define [^\n]*@derivative\(.*?^}\n", re.M | re.S)
+_INTERNAL = re.compile(r"^(define internal .*\)(?: (?:local_)?unnamed_addr)?)(?= )", re.M)
+_DERIVATIVE = re.compile(r"^define [^\n]*@(?:derivative|gradient)\(.*?^}\n", re.M | re.S)
 _FIRST_BLOCK = re.compile(r"^\S+:.*\n", re.M)
 _ALLOCATION = re.compile(r"%([\w.]+) = [^\n]*call [^\n]*@malloc\(i64 (?:\w+ )*(\d+)\).*\n")
 _QUESTION = re.compile(

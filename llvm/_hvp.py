@@ -7,6 +7,8 @@ from typing import Any
 
 from ._arguments import name_of
 from ._call import call
+from ._kernel_gradient import launch_hvp
+from ._launch import Launch
 from ._products import with_tangents
 from ._program import program_for
 from ._request import Mode
@@ -21,10 +23,11 @@ def hvp(function: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple
 
     Parameters
     ----------
-    function : njit function
-        Of numbers, arrays and tuples of these; returns a real number.
+    function : njit function, or kernel(f)[n]
+        Of numbers, arrays and tuples of these; returns a real number. Of a launch, what its threads
+        return is summed.
     primals : sequence
-        All arguments of the function.
+        All arguments of the function; of a kernel, all but the index.
     tangents : sequence
         The vector, one part for each argument: like the argument, or None for an argument that does
         not vary. The derivatives are by the arguments that vary. Zeros for one of them give the
@@ -67,6 +70,8 @@ def hvp(function: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple
     >>> gradient, product
     (array([ 6., 24.]), array([ 12., 240.]))
     """
+    if isinstance(function, Launch):
+        return launch_hvp(function, primals, tangents)
     name = "hvp(f, primals, tangents)"
     function, arguments, tangents = with_tangents(name, function, primals, tangents)
     varying = tuple(t is not None for t in tangents)

@@ -1,4 +1,4 @@
-"""Derivatives that other ``@njit`` code calls: for the types of a call, a function for Numba.
+"""Compiled code that other ``@njit`` code calls: for the types of a call, a function for Numba.
 
 It does what the call from Python does. An array that is neither C nor Fortran contiguous is copied
 first; so is one that the function writes, if the derivative is by it.
@@ -18,7 +18,7 @@ from numba.extending import overload
 from ._abi import TUPLE
 from ._arguments import require_varying, signature_of
 from ._flat import Item, named_items
-from ._jit_entry import entry_intrinsic
+from ._jit_entry import SHARED, entry_intrinsic
 from ._options import DEFAULT, Options
 from ._program import Question, find_program
 from ._request import Mode
@@ -62,11 +62,11 @@ def compiled_source(
     if like is None:
         return made
     made.__defaults__ = like.py_func.__defaults__
-    return njit(made)
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(made)
 
 
 class JitCall:
-    """One call of a derivative in ``@njit`` code, as lines of Python.
+    """One call of a derivative, or of a function, in ``@njit`` code, as lines of Python.
 
     Parameters
     ----------
@@ -110,8 +110,7 @@ class JitCall:
             raise errors.TypingError(str(error)) from error
         self.function = function
         self.namespace: dict[str, Any] = {
-            **{"np": np, "run": entry_intrinsic(self.program), "differentiated": function},
-            **{"has_failed": _has_failed, "refuse_shared": _refuse_shared},
+            **{"np": np, "has_failed": _has_failed, "differentiated": function},
         }
 
     def items(self) -> Iterator[tuple[int, Item, str, Any, bool]]:
@@ -127,44 +126,55 @@ class JitCall:
     def prepare(self) -> list[str]:
         """Lines that name what is passed ``x0``, ``x1``, …."""
         lines = []
-        written = []
-        arrays = []
         for k, item, path, ty, varies in self.items():
             if item.kind == "nothing":
                 continue
             expression = path
             if item.kind == "array":
-                arrays.append(k)
                 if ty != item.type:
                     expression = f"np.ascontiguousarray({path})"
                 if item.written and varies:
                     expression += ".copy()"
-                elif item.written:
-                    written.append(k)
-                    if ty != item.type:
-                        raise errors.TypingError(
-                            f"inside @njit code a derivative needs contiguous arrays where the "
-                            f"function writes. Got a `{ty}`"
-                        )
+                elif item.written and ty != item.type:
+                    raise errors.TypingError(
+                        f"inside @njit code compiled functions and derivatives need contiguous "
+                        f"arrays where the function writes. Got a `{ty}`"
+                    )
             lines.append(f"x{k} = {expression}")
-            if k in written and self.program.may_raise:
+            if self._is_written_there(item, varies) and self.program.raises_after_writing:
                 lines.append(f"b{k} = x{k}.copy()")
-        pairs = [(k, j) for k in written for j in arrays if j not in written or j > k]
-        return [*lines, *(f"refuse_shared(x{k}, x{j})" for k, j in pairs)]
+        return lines
+
+    @staticmethod
+    def _is_written_there(item: Item, varies: bool) -> bool:
+        """Whether the array that the caller has is written, and not a copy of it."""
+        return item.kind == "array" and item.written and not varies
+
+    def _apart(self) -> list[tuple[int, int]]:
+        """Positions, among the items that are passed, of arrays that must not overlap."""
+        own = [(item, varies) for _, item, _, _, varies in self.items() if item.kind != "nothing"]
+        written = {
+            k for k, (item, varies) in enumerate(own) if self._is_written_there(item, varies)
+        }
+        arrays = [k for k, (item, _) in enumerate(own) if item.kind == "array"]
+        return [(k, j) for k in written for j in arrays if j not in written or j > k]
 
     def run(self, shadows: Sequence[str]) -> list[str]:
         """Lines that call it, with one expression for each shadow, and raise what it raises."""
         values = [f"x{k}" for k, item, *_ in self.items() if item.kind != "nothing"]
         given = [f"({''.join(f'{name}, ' for name in names)})" for names in (values, shadows)]
+        self.namespace["run"] = entry_intrinsic(self.program, self._apart())
         lines = [
             f"r = run({', '.join(given)})",
+            f"if r[0] == {SHARED}:",
+            f"    raise ValueError('{_shared(self.function)}')",
             f"if has_failed(r[0], {self.program.returns_value}):",
         ]
         if self.program.may_raise:
             # Numba's own version raises: message and type are then its own.
             before = {
                 path: f"b{k}" for k, item, path, _, varies in self.items()
-                if item.written and not varies and item.kind == "array"
+                if self.program.raises_after_writing and self._is_written_there(item, varies)
             }  # fmt: skip
             given = [
                 _rebuilt(name, ty, before) for name, ty in zip(self.names, self.given, strict=True)
@@ -186,6 +196,14 @@ class JitCall:
         for ty in self.given:
             self.namespace.update(_classes(ty))
         return compiled_source(name, ", ".join(parameters), lines, self.namespace)
+
+
+def _shared(function: Any) -> str:
+    name = function.py_func.__name__
+    return (
+        f"`{name}`, compiled or its derivative, needs arrays that do not overlap where one is "
+        f"written. Got two that share memory. Pass a copy of one: `x.copy()`."
+    )
 
 
 def _contiguous(ty: Any) -> Any:
@@ -225,10 +243,3 @@ def _has_failed(result: Any, returns_value: Any) -> Any:
     """Whether `entry` reports an exception, a rule's failure, or None instead of a number."""
     status = result & 0xFFFFFFFF
     return result >> 32 != 0 or (status != 0 and (returns_value or status != 0xFFFFFFFE))
-
-
-@njit
-def _refuse_shared(a: Any, b: Any) -> None:
-    start_a, start_b = a.ctypes.data, b.ctypes.data
-    if start_a < start_b + b.nbytes and start_b < start_a + a.nbytes:
-        raise ValueError("a derivative needs arrays that do not overlap where one is written")

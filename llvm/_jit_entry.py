@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -17,12 +17,18 @@ _called: list[Program] = []
 """Programs whose addresses stand in compiled code: they must outlive it."""
 
 
-def entry_intrinsic(program: Program) -> Any:
+SHARED = 0xFFFFFFFC
+"""In place of a status: nothing was run, since two arrays overlap."""
+
+
+def entry_intrinsic(program: Program, apart: Sequence[tuple[int, int]]) -> Any:
     """``run(values, shadows)`` for ``@njit`` code.
 
     Parameters
     ----------
     program : Program
+    apart : sequence of (int, int)
+        Positions of contiguous arrays among the values that must not overlap.
 
     Returns
     -------
@@ -54,8 +60,11 @@ def entry_intrinsic(program: Program) -> Any:
                 _put_item(slots, item, value, others, frame.shadows, derivatives)
             address = context.add_dynamic_addr(builder, program.address, "compiled derivative")
             kind = ir.FunctionType(I64, [POINTER]).as_pointer()
-            status = builder.call(builder.bitcast(address, kind), [slots.start])
-            found = [status]
+            entry = builder.bitcast(address, kind)
+            status = cgutils.alloca_once_value(builder, I64(SHARED))
+            with builder.if_then(_are_apart(context, builder, items, own, apart), likely=True):
+                builder.store(builder.call(entry, [slots.start]), status)
+            found = [builder.load(status)]
             for k in (0, 1):
                 has = frame.returns_value and k <= frame.shadows
                 found.append(slots.get(k, number) if has else context.get_constant(number, 0.0))
@@ -65,6 +74,26 @@ def entry_intrinsic(program: Program) -> Any:
         return result(values, shadows), codegen
 
     return intrinsic(define)
+
+
+def _are_apart(
+    context: Any, builder: Any, items: Sequence[Item], values: Any, apart: Sequence[tuple[int, int]]
+) -> Any:
+    """Whether no two of the pairs of arrays share memory."""
+    bounds = {}
+    for k in dict.fromkeys(k for pair in apart for k in pair):
+        ty: Any = items[k].type
+        array = context.make_array(ty)(context, builder, values[k])
+        start = builder.ptrtoint(array.data, I64)
+        size = context.get_abi_sizeof(context.get_data_type(ty.dtype))
+        bounds[k] = start, builder.add(start, builder.mul(array.nitems, I64(size)))
+    fine = ir.Constant(ir.IntType(1), 1)
+    for a, b in apart:
+        (start_a, end_a), (start_b, end_b) = bounds[a], bounds[b]
+        first = builder.select(builder.icmp_unsigned("<", start_a, start_b), start_b, start_a)
+        last = builder.select(builder.icmp_unsigned("<", end_a, end_b), end_a, end_b)
+        fine = builder.and_(fine, builder.icmp_unsigned(">=", first, last))
+    return fine
 
 
 def passed(program: Program) -> list[Item]:

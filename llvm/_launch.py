@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._arguments import require_njit, signature_of
 from ._request import Threads
+
+if TYPE_CHECKING:
+    from ._bound_launch import BoundLaunch
 
 
 class Kernel:
@@ -47,6 +50,25 @@ class Kernel:
             f"A kernel needs the number of its threads: `{name}[n](...)`. Got `{name}(...)`."
         )
 
+    def bound(self, fixed: tuple[Any, ...], *, transposed: bool = False) -> BoundLaunch:
+        """The kernel with its last arguments fixed, for launches that must cost little.
+
+        ``kernel(f).bound(fixed)(n, *arrays)`` is ``kernel(f)[n](*arrays, *fixed)`` in a fraction of
+        the time, for a kernel that returns nothing, writes into `arrays` alone, and takes no tuples
+        among them.
+
+        Parameters
+        ----------
+        fixed : tuple
+            The last arguments. They, and the arrays in them, must not be resized.
+        transposed : bool
+            As `linear_transpose`. Each of the first arguments is then given as a placeholder for
+            the primal, and in ``shadows=`` its shadow, or None where it does not vary.
+        """
+        from ._bound_launch import BoundLaunch
+
+        return BoundLaunch(self, fixed, transposed)
+
     def __getitem__(self, n: Any) -> Launch:
         if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:
             raise TypeError(
@@ -78,7 +100,8 @@ def kernel(body: Any = None, *, atomics: bool = True, scratch: int = 4096) -> An
     Returns
     -------
     Kernel
-        ``k[n](*args)`` runs n threads. ``autodiff(mode, k[n], *activities)`` and
+        ``k[n](*args)`` runs n threads. `grad`, `value_and_grad`, `vjp`, `jvp` and `hvp` take
+        ``k[n]`` for a function of ``args``. ``autodiff(mode, k[n], *activities)`` and
         ``linear_transpose(k[n], *activities)`` differentiate it, activities as for a function of
         ``args``.
 

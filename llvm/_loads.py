@@ -34,14 +34,17 @@ def with_types_of_loads(ir: str) -> str:
     """
     if "_change_dtype" in ir:
         return ir
-    free = 1 + max(map(int, _NUMBERED.findall(ir)), default=-1)
-    integer, pointer = f"!tbaa !{free}", f"!tbaa !{free + 2}"
-
-    def tagged(found: re.Match[str]) -> str:
-        return f"{found[0]}, {pointer if found['type'] == 'ptr' else integer}"
-
+    tags, nodes = type_tags(ir)
     ir = _FUNCTION.sub(lambda found: _with_members(found[0]), ir)
-    return _SIMPLE.sub(tagged, ir) + _TYPES.format(*range(free, free + 5))
+    return _SIMPLE.sub(lambda found: f"{found[0]}, {tags[found['type']]}", ir) + nodes
+
+
+def type_tags(ir: str) -> tuple[dict[str, str], str]:
+    """For each type of LLVM's the metadata of a load, and what must be added to the module."""
+    free = 1 + max(map(int, _NUMBERED.findall(ir)), default=-1)
+    tags = dict.fromkeys(("i64", "i32", "i16", "i8", "i1"), f"!tbaa !{free}")
+    tags["ptr"] = f"!tbaa !{free + 2}"
+    return tags, _TYPES.format(*range(free, free + 5))
 
 
 def _with_members(function: str) -> str:

@@ -5,22 +5,14 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from ._flat import Item
+from ._overlap import Span, bounds
 
-Span = tuple[int, int, bool, np.ndarray]
-"""First byte, end, whether it is written, and the array."""
-
-_CODES = {
-    "float64": ("d", 1),
-    "float32": ("f4x", 1),
-    "complex128": ("dd", 2),
-    "complex64": ("ff", 2),
-}
+_CODES = {"float64": "d", "float32": "f4x", "complex128": "dd", "complex64": "ff"}
 
 
 class Frame:
@@ -56,44 +48,48 @@ class Frame:
         # The cotangent is the only shadow of the returned number, or lies between two tangents.
         self.seeded = 1 if shadows == 1 else 2
         codes = ["f4x" if returned_bits == 32 else "d"] * (1 + shadows if returned_bits else 0)
-        count = word = len(codes)
-        self._derivatives: list[tuple[int, int, int]] = []
+        self._returned = struct.Struct(f"={''.join(codes)}")
+        word = len(codes)
+        self._parts: dict[tuple[int, int], tuple[struct.Struct, int]] = {}
+        self._codes: list[str] = []
+        self._first_words: list[int] = []
         self.number_words: list[tuple[int, int, Any]] = []
         for position, item in enumerate(self.items):
+            self._first_words.append(word)
+            code, words = "", 0
             if item.kind == "array":
                 ty: Any = item.type
                 sizes = ty.ndim if ty.layout in "CF" else 2 * ty.ndim
                 words = 1 + shadows * item.varies + sizes
-                codes.append(f"{words}q")
-                count += words
-                word += words
+                code = f"{words}q"
             elif item.kind == "integer":
-                codes.append("q")
-                count += 1
-                word += 1
+                code, words = "q", 1
             elif item.kind != "nothing":
-                code, numbers = _CODES[item.type.name]
+                one = _CODES[item.type.name]
+                long = struct.calcsize(f"={one}") // 8
                 own = range(shadows * position, shadows * (position + 1)) if item.varies else ()
-                codes.append(code * (1 + len(own)))
-                long = struct.calcsize(f"={code}") // 8
-                for k in own:
-                    count += numbers
-                    word += long
-                    self._derivatives.append((k, count, numbers))
-                    self.number_words.append((k, word, item.type))
-                count += numbers
-                word += long
-        self._struct = struct.Struct(f"={''.join(codes)}")
-        self.words = self._struct.size // 8
-        # Filled by the compiled code, so not `bytes`.
-        self._block = ctypes.c_char * max(1, self._struct.size)
+                code, words = one * (1 + len(own)), long * (1 + len(own))
+                for count, k in enumerate(own, 1):
+                    self.number_words.append((k, word + long * count, item.type))
+            self._codes.append(code)
+            word += words
+        self.words = word
+        self._block = ctypes.c_char * max(1, 8 * word)  # filled by the compiled code: not `bytes`
+        self._numbers = [
+            (k, 8 * first, struct.Struct(f"={_CODES[ty.name]}"))
+            for k, first, ty in self.number_words
+        ]
         strided = [i.kind == "array" and getattr(i.type, "layout", "") == "A" for i in items]
         self._plan = [(item.kind, s, item) for item, s in zip(items, strided, strict=True)]
+
+    def new_block(self) -> Any:
+        """Memory for the words of a call."""
+        return self._block()
 
     def fill(
         self, values: Sequence[Any], shadows: list[Any], seed: float
     ) -> tuple[Any, list[Span]]:
-        """The block for one call, and the memory that it points to.
+        """A block for one call, and the memory that it points to; see `fill_items`.
 
         Parameters
         ----------
@@ -105,15 +101,39 @@ class Frame:
         seed : float
             Derivative that goes in for the returned number, in reverse mode.
         """
+        block = self.new_block()
+        self.fill_returned(block, seed)
+        return block, self.fill_items(block, 0, values, shadows)
+
+    def fill_returned(self, block: Any, seed: float) -> None:
+        """Zeros for the returned number and its tangents, and its cotangent."""
+        if self.returns_value:
+            words = [0.0] * (1 + self.shadows)
+            if self.shadows:
+                words[self.seeded] = seed
+            self._returned.pack_into(block, 0, *words)
+
+    def fill_items(
+        self, block: Any, first: int, values: Sequence[Any], shadows: list[Any]
+    ) -> list[Span]:
+        """Write the words of consecutive items; return the memory that they point to.
+
+        Parameters
+        ----------
+        block : from `new_block`
+        first : int
+            Position of the first item.
+        values : sequence
+            One for each item.
+        shadows : list
+            As for `fill`, of all items.
+        """
         count = self.shadows
         words: list[Any] = []
-        if self.returns_value:
-            words = [0.0] * (1 + count)
-            if count:
-                words[self.seeded] = seed
         spans: list[Span] = []
-        for k, (kind, strided, item) in enumerate(self._plan):
-            value = values[k]
+        end = first + len(values)
+        for k, value in enumerate(values, first):
+            kind, strided, item = self._plan[k]
             if kind == "array":
                 start = address(value)
                 words.append(start)
@@ -145,19 +165,27 @@ class Frame:
                 for s in shadows[count * k : count * (k + 1)] if item.varies else ():
                     shadow = s or 0.0
                     words += shadow.real, shadow.imag
-        block = self._block()
-        self._struct.pack_into(block, 0, *words)
-        return block, spans
+        if words:
+            layout, offset = self._part(first, end)
+            layout.pack_into(block, offset, *words)
+        return spans
+
+    def _part(self, first: int, end: int) -> tuple[struct.Struct, int]:
+        known = self._parts.get((first, end))
+        if known is None:
+            layout = struct.Struct(f"={''.join(self._codes[first:end])}")
+            known = self._parts[first, end] = layout, 8 * self._first_words[first]
+        return known
 
     def read(self, block: Any, shadows: list[Any]) -> tuple[float, float]:
         """The returned number and its first shadow; those of the arguments go into `shadows`."""
-        words = self._struct.unpack_from(block)
-        for position, first, count in self._derivatives:
-            pair = words[first : first + count]
-            shadows[position] = pair[0] if count == 1 else complex(*pair)
+        for position, offset, layout in self._numbers:
+            pair = layout.unpack_from(block, offset)
+            shadows[position] = pair[0] if len(pair) == 1 else complex(*pair)
         if not self.returns_value:
             return 0.0, 0.0
-        return words[0], words[1] if self.shadows else 0.0
+        value, *tangents = self._returned.unpack_from(block)
+        return value, tangents[0] if tangents else 0.0
 
 
 # NumPy keeps an array's address right behind Python's own header of the object. Read there, it
@@ -198,64 +226,3 @@ def copy_like(array: np.ndarray) -> np.ndarray:
     made = zeros_like(array)
     made[...] = array
     return made
-
-
-def overlaps_itself(array: np.ndarray) -> bool:
-    """Whether two elements of an array share memory, as in what ``np.broadcast_to`` returns."""
-    if array.flags.forc:
-        return False
-    steps = sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1)
-    reach = array.itemsize
-    for step, length in steps:
-        if step < reach:
-            return bool(array.size)
-        reach = step * (length - 1) + reach
-    return False
-
-
-def first_overlap(spans: list[Span]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Two arrays that share memory, one of which is written; None if there are none.
-
-    Compiled code is told that no two arrays overlap. Arrays that are only read may: nothing that is
-    done to one can then be seen through the other.
-    """
-    spans.sort(key=itemgetter(0))
-    end = end_of_written = 0
-    for low, high, written, _ in spans:
-        if low < (end if written else end_of_written):
-            return _exact_overlap(spans)
-        if high > end:
-            end = high
-        if written and high > end_of_written:
-            end_of_written = high
-    return None
-
-
-def _exact_overlap(spans: list[Span]) -> tuple[np.ndarray, np.ndarray] | None:
-    """As `first_overlap`, for sorted spans some of which meet: their arrays may interleave."""
-    for k, (_, high, written, a) in enumerate(spans):
-        for low, _, also_written, b in spans[k + 1 :]:
-            if low >= high:
-                break
-            if (written or also_written) and _share(a, b):
-                return a, b
-    return None
-
-
-def bounds(array: np.ndarray, start: int) -> tuple[int, int]:
-    """The first byte of an array that is not empty, and the one after its last."""
-    low, high = start, start + array.itemsize
-    for length, step in zip(array.shape, array.strides, strict=True):
-        if step < 0:
-            low += (length - 1) * step
-        else:
-            high += (length - 1) * step
-    return low, high
-
-
-def _share(a: np.ndarray, b: np.ndarray) -> bool:
-    effort: Any = 10_000
-    try:
-        return np.shares_memory(a, b, max_work=effort)
-    except np.exceptions.TooHardError:
-        return True

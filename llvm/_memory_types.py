@@ -26,6 +26,22 @@ def state_memory_types(
         builder.call(hint, [value, I64(size)])
 
 
+def stated(leaf: Leaf, names: Iterable[str]) -> list[str]:
+    """The same calls as lines of text, for pointers to what `leaf` describes."""
+    if leaf.enzyme_hint is None:
+        return []
+    kind, size = leaf.enzyme_hint
+    call = f"  call void @__enzyme_{kind}(ptr"
+    return [of_all_items(f"{call} {name}, i64 {size})") for name in names]
+
+
+def declarations(lines: Iterable[str], module: str) -> list[str]:
+    """Declarations of what these lines call, if the module has none."""
+    text = "".join(lines)
+    names = [f"@__enzyme_{kind}(" for kind in _TYPES]
+    return [f"declare void {n}ptr, i64)" for n in names if n in text and n not in module]
+
+
 def of_all_items(text: str) -> str:
     """The module with what these calls say of the first item said of all.
 

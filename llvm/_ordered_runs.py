@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from ._block_order import needs_order, reordered, with_later_loops_first
-from ._diagnostics import has_crashed, refused
+from ._choices import with_choices_kept
+from ._diagnostics import has_crashed, has_lost_types, refused
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
+from ._lower import RECURSIVE
+from ._second_run import backwards_alone, runs_twice, then_forwards
 from ._target_machine import passed
 from ._undefined import undefined_use
 
@@ -30,24 +34,40 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
         What it made takes values that nothing has set.
     """
     enzyme = find_enzyme()
+    in_two = runs_twice(module)
+    # In one run, Enzyme derives what calls itself twice without end.
+    recursive = in_two and RECURSIVE in module
+    if needs_order(module):
+        module = with_choices_kept(module)
 
     def optimised_first() -> str:
         return with_later_loops_first(module, lambda hidden: enzyme.run(hidden, flags))
+
+    def once(text: str) -> tuple[str, str]:
+        result, said = enzyme.run_and_listen(text, flags)
+        if wrong := undefined_use(result):
+            raise refused(*wrong, name, mode)
+        return result, said
+
+    def twice(text: str) -> tuple[str, str]:
+        backwards, said = once(backwards_alone(text))
+        result, more = once(then_forwards(backwards))
+        return result, said + more
 
     orders: list[Callable[[], str]] = [lambda: module]
     if needs_order(module):
         orders = [optimised_first, lambda: _inlined_first(module)]
     failures: list[AutodiffError] = []
     for ordered in orders:
+        text = module
         try:
-            result, said = enzyme.run_and_listen(ordered(), flags)
-        except ToolchainError as error:
+            text = ordered()
+            return (twice if recursive else once)(text)
+        except AutodiffError as error:
             failures.append(error)
-            continue
-        if wrong := undefined_use(result):
-            failures.append(refused(*wrong, name, mode))
-        else:
-            return result, said
+        if in_two and has_lost_types(failures[-1]):
+            with suppress(AutodiffError):
+                return twice(text)
     crashes = [e for e in failures if isinstance(e, ToolchainError) and has_crashed(e)]
     raise (crashes or failures)[0]
 

@@ -20,6 +20,8 @@ from ._arguments import (
 )
 from ._call import call
 from ._errors import UnsupportedResultError
+from ._kernel_gradient import launch_jvp, launch_vjp
+from ._launch import Launch
 from ._program import Program, program_for
 from ._request import Mode
 from ._results import Returned, returned, value_and_aux
@@ -119,9 +121,9 @@ def jvp(
 
     Parameters
     ----------
-    function : njit function
+    function : njit function, or kernel(f)[n]
     primals : sequence
-        All arguments of the function.
+        All arguments of the function; of a kernel, all but the index.
     tangents : sequence
         One for each: like the argument, or None for an argument that does not vary.
     has_aux : bool
@@ -151,6 +153,9 @@ def jvp(
     >>> jvp(f, (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
     ((array([1., 4.]), 3.0), (array([2., 0.]), 1.0))
     """
+    if isinstance(function, Launch):
+        _refuse_aux("jvp", function, has_aux)
+        return launch_jvp(function, primals, tangents)
     name = "jvp(f, primals, tangents)"
     function, arguments, tangents = with_tangents(name, function, primals, tangents)
     varying = tuple(t is not None for t in tangents)
@@ -199,9 +204,9 @@ def vjp(
 
     Parameters
     ----------
-    function : njit function
+    function : njit function, or kernel(f)[n]
     *primals
-        All arguments of the function.
+        All arguments of the function; of a kernel, all but the index.
     argnums : int or sequence of int, optional
         Which arguments to differentiate by. All that can vary, if not given.
     has_aux : bool
@@ -230,6 +235,9 @@ def vjp(
     >>> pullback((np.array([1.0, 0.0]), 10.0))
     (array([13., 10.]), array([1., 0.]))
     """
+    if isinstance(function, Launch):
+        _refuse_aux("vjp", function, has_aux)
+        return launch_vjp(function, primals, argnums)
     name = "vjp(f, *primals)"
     function = require_njit(name, function)
     # The point of the pullback stays as it is now, whatever becomes of the arrays that came in.
@@ -250,6 +258,14 @@ def vjp(
         if not point.program.returns_value:
             value = tuple(results[i] for i in point.outputs())
     return (value, pullback, point.aux) if has_aux else (value, pullback)
+
+
+def _refuse_aux(name: str, launch: Launch, has_aux: bool) -> None:
+    if has_aux:
+        raise TypeError(
+            f"`{name}({launch!r}, ...)` has nothing to pass on: threads return numbers, which are "
+            f"summed, or nothing. Got `has_aux=True`."
+        )
 
 
 def _pullback(point: Point, chosen: tuple[int, ...]) -> Callable[..., tuple[Any, ...]]:

@@ -85,7 +85,7 @@ class Program:
         One for each leaf: whether the function may write it.
     returned_bits : int
         32 or 64 for a function that returns a number, 0 for one that does not.
-    may_raise : bool
+    may_raise, raises_after_writing : bool
     rules_may_fail : bool
         Whether something is left in the code by which a rule can fail.
     width : int
@@ -100,13 +100,14 @@ class Program:
     writes: tuple[bool, ...]
     returned_bits: int
     may_raise: bool
+    raises_after_writing: bool
     rules_may_fail: bool
     width: int
     loaded: Any = field(repr=False)
-    spares: deque[dict[int, Any]] = field(
-        default_factory=lambda: deque(maxlen=4), repr=False, compare=False
+    spaces: tuple[deque[Any], deque[Any]] = field(
+        default_factory=lambda: (deque(maxlen=4), deque(maxlen=4)), repr=False, compare=False
     )
-    """Arrays that calls use for themselves and leave to later ones, a set for each thread."""
+    """Each `Workspace` that a call has left to later ones: without hidden shadows, and with."""
 
     @property
     def returns_value(self) -> bool:
@@ -298,6 +299,7 @@ _FACTS = {
         "varying",
         "writes",
         "may_raise",
+        "raises_after_writing",
         "returned_bits",
         "undefined",
         "rules_may_fail",
@@ -329,6 +331,7 @@ def _make(function: Any, question: Question) -> Program:
         writes=tuple(facts["writes"]),
         returned_bits=facts["returned_bits"],
         may_raise=facts["may_raise"],
+        raises_after_writing=facts["raises_after_writing"],
         rules_may_fail=facts["rules_may_fail"],
         width=facts["width"],
         loaded=loaded,
@@ -375,6 +378,7 @@ def _entry(function: Any, question: Question) -> _cache.Entry:
         "varying": list(differentiated.request.varying),
         "writes": list(prepared.effects.writes),
         "may_raise": prepared.effects.may_raise,
+        "raises_after_writing": prepared.effects.raises_after_writing,
         "rules_may_fail": may_fail,
         "returned_bits": getattr(prepared.lowered.return_type, "bitwidth", 0),
         "undefined": list(undefined),

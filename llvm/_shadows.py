@@ -59,15 +59,25 @@ def shadows_like(what: str, items: Sequence[Item], argument: Any, given: Any) ->
             found.append(zeros_like(value))
             _fill(what, found[-1], own)
         else:
-            found.append(number(what, own, is_complex=item.kind == "complex"))
+            found.append(shadow_of_number(what, item, own))
     return found
+
+
+def shadow_of_number(what: str, item: Item, given: Any) -> complex | float:
+    """A tangent or cotangent of a number."""
+    return number(what, given, is_complex=item.kind == "complex")
 
 
 def _fill(what: str, shadow: np.ndarray, given: Any) -> None:
     given = np.asarray(given)
+    refuse_unlike(what, shadow, given)
+    shadow[...] = given
+
+
+def refuse_unlike(what: str, shadow: Any, given: Any) -> None:
+    """Raise ValueError where a tangent or cotangent is not like its shadow."""
     if given.shape != shadow.shape or not np.can_cast(given.dtype, shadow.dtype, "same_kind"):
         raise ValueError(
             f"A derivative needs {what} to have shape {shadow.shape} and dtype {shadow.dtype}, "
             f"like what it belongs to. Got {given.shape} and {given.dtype}."
         )
-    shadow[...] = given

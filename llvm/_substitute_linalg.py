@@ -84,6 +84,47 @@ def _dot_into(a: Any, b: Any, out: Any) -> Any:
     return dot
 
 
+@overload(np.kron, target=TARGET_NAME)
+def _kron(a: Any, b: Any) -> Any:
+    """Item by item where there is a vector: Enzyme dies of Numba's rows, forwards."""
+    if not of_one_dtype(a, b) or "A" in a.layout + b.layout:
+        return None
+    if {a.ndim, b.ndim} not in ({1}, {1, 2}):
+        return None
+    if a.ndim == b.ndim:
+
+        def kron(a: Any, b: Any) -> Any:
+            out = np.empty(a.size * b.size, a.dtype)
+            for i in range(a.size):
+                for j in range(b.size):
+                    out[i * b.size + j] = a[i] * b[j]
+            return out
+
+    elif a.ndim == 1:
+
+        def kron(a: Any, b: Any) -> Any:
+            rows, columns = b.shape
+            out = np.empty((rows, a.size * columns), a.dtype)
+            for k in range(rows):
+                for i in range(a.size):
+                    for j in range(columns):
+                        out[k, i * columns + j] = a[i] * b[k, j]
+            return out
+
+    else:
+
+        def kron(a: Any, b: Any) -> Any:
+            rows, columns = a.shape
+            out = np.empty((rows, columns * b.size), a.dtype)
+            for k in range(rows):
+                for i in range(columns):
+                    for j in range(b.size):
+                        out[k, i * b.size + j] = a[k, i] * b[j]
+            return out
+
+    return kron
+
+
 def of_one_dtype(*given: Any) -> bool:
     """Whether these are arrays of one float or complex dtype; if not, Numba is to say so."""
     return (

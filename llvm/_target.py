@@ -79,6 +79,7 @@ class _TypingContext(BaseTypingContext):
     """Sees every ``@njit`` function as a function of this target, compiled before or not."""
 
     def resolve_value_type(self, val: Any) -> types.Type:
+        val = getattr(val, "compiled_from", val)
         kind: Any = val  # with the attributes of Numba's classes
         if type(val) is registry.CPUDispatcher:
             val = dispatcher_for(val)

@@ -43,6 +43,10 @@ _FUNCTION_BYTES = 1 << 28
 """Of functions that blocks begin with, at a time: of scalars all of them, up to about T750."""
 
 
+_MOST_KERNELS = 64
+"""That are bound to tables and numbers of fields: a map has up to ten."""
+
+
 def device_maps(t: Any, device: int | None) -> DeviceMaps:
     """The maps of a transform on one device, or with None on the host; made once."""
     if device not in t.devices:
@@ -62,14 +66,6 @@ def run_map(name: str, t: Any, given: NDArray) -> NDArray:
     return apply_run(f"run_map({name!r}, t, given)", run, given, source, target, None)
 
 
-@functools.cache
-def _kernel(body: Any) -> Any:
-    # Imported here, so that `import sht` stays light.
-    from llvm import kernel
-
-    return kernel(body, atomics=False)  # no two threads add to one item: see `_device_legendre`
-
-
 class DeviceMaps:
     """The maps of one transform on one device, or with None on the host."""
 
@@ -84,8 +80,10 @@ class DeviceMaps:
         self._complex = t.coefficients.dtype
         self._passes, self._ngroups, self._ntiles = host.legendre.first.shape
         self._columns = host.packing.columns  # fields that one vector is, below
+        self._longest = host.fourier.longest
         self._nsteps = len(host.packing.groups)
         self._blocks = int(np.max(np.diff(host.legendre.starts))) // STEPS
+        self._kernel = functools.lru_cache(maxsize=_MOST_KERNELS)(self._bound)
 
     def scaled(self, scale: NDArray) -> DeviceMaps:
         """The same, with the same memory, but for what scales coefficients of vectors."""
@@ -95,6 +93,7 @@ class DeviceMaps:
                 scale=scale if self._device is None else uploaded(scale)
             )
         maps._tables = self._tables._replace(packing=packing)
+        maps._kernel = functools.lru_cache(maxsize=_MOST_KERNELS)(maps._bound)
         return maps
 
     def run(self, name: str, results: Any, batch: Any) -> None:
@@ -121,6 +120,14 @@ class DeviceMaps:
             )
             raise
 
+    def _bound(self, body: Any, part: str, *numbers: Any, transposed: bool = False) -> Any:
+        """A kernel whose last arguments are some of the tables, and numbers."""
+        from llvm import kernel  # imported here, so that `import sht` stays light
+
+        # No two threads add to one item: see `_device_legendre`.
+        fixed = getattr(self._tables, part), *numbers
+        return kernel(body, atomics=False).bound(fixed, transposed=transposed)
+
     def _sums_size(self, fields: int) -> int:
         return self._ntiles * self._ngroups * self._passes * fields * PHASES
 
@@ -129,50 +136,53 @@ class DeviceMaps:
 
     def _to_points(self, points: Any, a: Any, fields: int, transposed: bool) -> None:
         """Synthesis, or the transposed analysis."""
-        library, t = self._library, self._tables
+        library, kernel = self._library, self._kernel
         coef = library.empty(self._coef_size(fields))
-        _kernel(pack_of)[self._nsteps * LANES * fields](coef, a, t.packing, fields)
+        kernel(pack_of, "packing", fields)(self._nsteps * LANES * fields, coef, a)
         threads = self._threads_by_tiles(fields)
         if transposed:
             sums = library.zeros(self._sums_size(fields))
-            self._transpose(analysis_of_tile, threads, coef, sums, t.legendre, fields)
+            run = kernel(analysis_of_tile, "legendre", fields, transposed=True)
+            self._transpose(run, threads, coef, sums)
         else:
             sums = library.empty(self._sums_size(fields))
-            _kernel(synthesis_of_tile)[threads](sums, coef, t.legendre, fields)
-        rows, nlat, longest = fields * self._passes, len(self._batches.n), t.fourier.longest
+            kernel(synthesis_of_tile, "legendre", fields)(threads, sums, coef)
+        rows, nlat, longest = fields * self._passes, len(self._batches.n), self._longest
         spectra = library.empty(rows * self._spectra_size, self._complex)
         count = (longest // 2 + 1) * nlat * rows
-        _kernel(spectra_of_sums)[count](spectra, sums, t.fourier, fields, int(transposed))
+        kernel(spectra_of_sums, "fourier", fields, int(transposed))(count, spectra, sums)
         if self._one_batch:
             brfft_rings_into(points, spectra, self._batches, rows)
             return
         values = library.empty_like(points)
         brfft_rings_into(values, spectra, self._batches, rows)
-        _kernel(points_of_values)[longest * nlat * rows](points, values, t.fourier, rows)
+        kernel(points_of_values, "fourier", rows)(longest * nlat * rows, points, values)
 
     def _to_coefficients(self, a: Any, points: Any, fields: int, transposed: bool) -> None:
         """Analysis, or the transposed synthesis."""
-        library, t = self._library, self._tables
-        rows, nlat, longest = fields * self._passes, len(self._batches.n), t.fourier.longest
+        library, kernel = self._library, self._kernel
+        rows, nlat, longest = fields * self._passes, len(self._batches.n), self._longest
         values = points
         if not self._one_batch:
             values = library.empty_like(points)
-            _kernel(values_of_points)[longest * nlat * rows](values, points, t.fourier, rows)
+            kernel(values_of_points, "fourier", rows)(longest * nlat * rows, values, points)
         spectra = library.empty(rows * self._spectra_size, self._complex)
         rfft_rings_into(spectra, values, self._batches, rows)
         sums = library.empty(self._sums_size(fields))
         count = self._sums_size(fields) // 4
-        _kernel(sums_of_spectra)[count](sums, spectra, t.fourier, fields, int(transposed))
+        kernel(sums_of_spectra, "fourier", fields, int(transposed))(count, sums, spectra)
         # Each block is overwritten, or added to where it is the transpose that does it.
         coef = (library.zeros if transposed else library.empty)(self._coef_size(fields))
         for window, functions in self._windows():
             threads = self._ngroups * fields * window.count * LANES
-            rest = functions, t.legendre, fields, window
             if transposed:
-                self._transpose(synthesis_of_block, threads, sums, coef, *rest)
+                run = kernel(synthesis_of_block, "legendre", fields, window, transposed=True)
+                self._transpose(run, threads, sums, coef, functions)
             else:
-                _kernel(analysis_of_block)[threads](coef, sums, *rest)
-        _kernel(unpack_of)[t.packing.ncoef * fields](a, coef, t.packing, fields)
+                run = kernel(analysis_of_block, "legendre", fields, window)
+                run(threads, coef, sums, functions)
+        count = self._tables.packing.ncoef * fields
+        kernel(unpack_of, "packing", fields)(count, a, coef)
 
     def _windows(self) -> Iterator[tuple[Window, Any]]:
         """Windows of blocks, with the functions that these begin with."""
@@ -182,21 +192,16 @@ class DeviceMaps:
         for begin in range(0, self._blocks, count):
             window = Window(begin, count)
             threads = self._threads_by_tiles(1)
-            _kernel(functions_of)[threads](functions, self._tables.legendre, window)
+            self._kernel(functions_of, "legendre", window)(threads, functions)
             yield window, functions
 
-    def _transpose(self, body: Any, threads: int, output: Any, given: Any, *rest: Any) -> None:
-        """``given += Kᵀ(output)`` for a kernel ``K(output, given, state, *rest)``."""
-        from llvm import Const, Duplicated, linear_transpose
-
+    def _transpose(self, run: Any, threads: int, output: Any, given: Any, *read: Any) -> None:
+        """``given += Kᵀ(output)`` for a kernel ``K(output, given, state, *read, ...)``."""
         empty, empty_like = self._library.empty, self._library.empty_like
-        linear_transpose(
-            _kernel(body)[threads],
-            Duplicated(empty_like(output), output),  # what the primals hold is of no consequence
-            Duplicated(empty_like(given), given),
-            Const(empty(threads * RINGS)),
-            *map(Const, rest),
-        )
+        # What the primals hold is of no consequence.
+        primals = empty_like(output), empty_like(given), empty(threads * RINGS)
+        shadows = output, given, None, *[None] * len(read)
+        run(threads, *primals, *read, shadows=shadows)
 
     def _threads_by_tiles(self, fields: int) -> int:
         return self._ngroups * self._passes * fields * self._ntiles * LANES

@@ -11,6 +11,7 @@ from numba import njit
 from ._lane_rings import get, put
 from ._legendre import WIDTH
 from ._simd import LANES
+from ._spin import spin_sign
 from ._vector import carried, degrees_of_steps, steps_of_degrees
 
 
@@ -144,12 +145,6 @@ def _factors_of(t, m, i):
 
 
 @njit(error_model="numpy")
-def spin_sign(t, m, k):
-    """-(-1)^(s+l+m) at degree l = max(m, s) + k."""
-    return 1.0 if (max(m, t.spin) + m + t.spin + k) % 2 else -1.0
-
-
-@njit(error_model="numpy")
 def unpack_of(i, a, coef, t, fields):
     """Thread i: one coefficient, with spin the E and the B of one field. The transpose of packing.
 
@@ -183,10 +178,7 @@ def unpack_of(i, a, coef, t, fields):
         return
     e, b = 0.0j, 0.0j
     if degree >= 0:  # those below the spin are 0
-        sign, real = (
-            spin_sign(t, m, degree),
-            get(t.factors, (start + degree) * LANES + lane),
-        )
+        sign, real = spin_sign(t, m, degree), get(t.factors, (start + degree) * LANES + lane)
         imag = real if m > 0 else 0.0
         at = base + degree * WIDTH
         plus_re, plus_im = get(coef, at), get(coef, at + LANES)

@@ -205,12 +205,14 @@ def in_parts(parts: list[_Part], share: Callable[[_Part], None]) -> None:
 def _fourier_costs(t: Any) -> NDArray:
     """What the Fourier stage of each tile costs, in steps of the Legendre stage (6.6 ns).
 
-    For n = 96 … 1536 a ring took 0.1 ns n log2(n), and what lies around it as long as a step for
-    each group.
+    For n = 96 … 1536 a ring took 0.1 ns n log2(n), with a prime factor p > 13 0.01 ns n p more, and
+    what lies around it as long as a step for each group.
     """
     pairs = t.rings.pairs
     n = np.maximum(np.diff(t.rings.offsets), 2)[pairs]
-    costs = np.where(pairs >= 0, n * np.log2(n) / 65 + t.legendre.first.shape[1], 0.0)
+    prime = t.pair_ffts.prime[t.ffts.index][pairs]
+    costs = n * np.log2(n) / 65 + n * prime / 600 + t.legendre.first.shape[1]
+    costs = np.where(pairs >= 0, costs, 0.0)
     return t.components * costs.reshape(-1, 2 * RINGS).sum(axis=1)
 
 

@@ -16,26 +16,33 @@ from numba import njit
 from enzyme_rules import LinearRule, register
 from enzyme_rules.fftw import brfft_into, fft_of, rfft_into
 
-from ._kinds import add_order_sums, order_sums_into
-from ._simd import LANES, RINGS
+from ._half_spectra import add_half_spectrum, half_spectrum_into
+from ._pair_ffts import pair_of_points_into, points_of_pair_into
+from ._simd import RINGS
 
 
 class RingScratch(NamedTuple):
-    """Work space for one ring.
+    """Work space for one ring, or for a pair.
 
     Attributes
     ----------
-    row : (row length,) complex
-        Its half spectrum.
+    row, south : (row length,) complex
+        Its half spectrum, and that of its mirror.
     orders : (ngroups * LANES,) complex128
         Orders that are more than its points can tell apart.
     fft : float array
         For the FFT.
+    pair : (2 * longest,) float64
+        Points of two rings that are transformed at once; empty where none are.
+    work : (work of the pair FFTs,) float64
     """
 
     row: np.ndarray
+    south: np.ndarray
     orders: np.ndarray
     fft: np.ndarray
+    pair: np.ndarray
+    work: np.ndarray
 
 
 class Place(NamedTuple):
@@ -79,6 +86,20 @@ def tile_to_rings(points, phases, tile, t, scratch, fields):
     """
     components = len(t.legendre.first)
     for pair in range(tile * RINGS, (tile + 1) * RINGS):
+        k = pair_fft_of(pair, t)
+        if k >= 0:
+            n = t.ffts.n[k]
+            values = scratch.pair[: 2 * n]
+            for field in range(fields):
+                for part in range(components):
+                    place = Place(t.rings.pairs[pair, 0], pair, 0, part, field, fields)
+                    pair_of_phases_into(values, phases, place, t, scratch)
+                    for south in range(2):
+                        ring = t.rings.pairs[pair, south]
+                        own = _points_of(points, field * components + part, ring, t.rings)
+                        for i in range(n):
+                            own[i] = values[south * n + i]
+            continue
         for south in range(2):
             ring = t.rings.pairs[pair, south]
             if ring >= 0:
@@ -104,6 +125,20 @@ def rings_to_tile(phases, points, tile, t, scratch, fields):
     """
     components = len(t.legendre.first)
     for pair in range(tile * RINGS, (tile + 1) * RINGS):
+        k = pair_fft_of(pair, t)
+        if k >= 0:
+            n = t.ffts.n[k]
+            values = scratch.pair[: 2 * n]
+            for field in range(fields):
+                for part in range(components):
+                    for south in range(2):
+                        ring = t.rings.pairs[pair, south]
+                        own = _points_of(points, field * components + part, ring, t.rings)
+                        for i in range(n):
+                            values[south * n + i] = own[i]
+                    place = Place(t.rings.pairs[pair, 0], pair, 0, part, field, fields)
+                    phases_of_pair_into(phases, values, place, t, scratch)
+            continue
         for south in range(2):
             ring = t.rings.pairs[pair, south]
             if ring >= 0:
@@ -112,6 +147,16 @@ def rings_to_tile(phases, points, tile, t, scratch, fields):
                         values = _points_of(points, field * components + part, ring, t.rings)
                         place = Place(ring, pair, south, part, field, fields)
                         phases_of_ring_into(phases, values, place, t, scratch)
+
+
+@njit(error_model="numpy")
+def pair_fft_of(pair, t):
+    """Which of the different lengths both rings of a pair have, if they go at once; or -1."""
+    north, south = t.rings.pairs[pair]
+    if north < 0 or south < 0:
+        return -1
+    k = t.ffts.index[north]
+    return k if t.ffts.index[south] == k and t.pair_ffts.prime[k] > 0 else -1
 
 
 @njit(error_model="numpy")
@@ -143,97 +188,100 @@ def _adjoint_of_phases(dphases, dvalues, place, t, scratch):
     _to_ring(dvalues, dphases, place, t, scratch, t.rings.areas[place.ring], True)
 
 
-register(LinearRule(ring_of_phases_into, adjoint=_adjoint_of_ring, scratch=(4,)))
-register(
-    LinearRule(phases_of_ring_into, adjoint=_adjoint_of_phases, scratch=(4,), accumulates=True)
-)
+@njit(error_model="numpy")
+def pair_of_phases_into(values, phases, place, t, scratch):
+    """The points of a ring and, behind them, those of its mirror."""
+    _to_pair(values, phases, place, t, scratch, False)
+
+
+@njit(error_model="numpy")
+def phases_of_pair_into(phases, values, place, t, scratch):
+    """Adds what a ring and its mirror contribute, times the area of their points."""
+    _from_pair(phases, values, place, t, scratch, False)
+
+
+@njit(error_model="numpy")
+def _adjoint_of_pair(dvalues, dphases, place, t, scratch):
+    _from_pair(dphases, dvalues, place, t, scratch, True)
+
+
+@njit(error_model="numpy")
+def _adjoint_of_pair_phases(dphases, dvalues, place, t, scratch):
+    _to_pair(dvalues, dphases, place, t, scratch, True)
+
+
+for _into, _adjoint in (
+    (ring_of_phases_into, _adjoint_of_ring),
+    (pair_of_phases_into, _adjoint_of_pair),
+):
+    register(LinearRule(_into, adjoint=_adjoint, scratch=(4,)))
+for _into, _adjoint in (
+    (phases_of_ring_into, _adjoint_of_phases),
+    (phases_of_pair_into, _adjoint_of_pair_phases),
+):
+    register(LinearRule(_into, adjoint=_adjoint, scratch=(4,), accumulates=True))
 
 
 @njit(error_model="numpy")
 def _to_ring(values, phases, place, t, scratch, factor, transposed):
     """The points of a ring; if `transposed`, they are added, times `factor`, with c_m = 1."""
-    kept = t.rings.orders[place.ring]
     plan = fft_of(t.ffts, place.ring)
     half = plan.n // 2 + 1
-    row, orders = scratch.row, scratch.orders
-    if 2 * kept < plan.n:
-        order_sums_into(row, phases, place, kept // LANES + 1, t.legendre)
-        row[kept + 1 : half] = 0.0
-        _rotate(row, t.rings, place.ring, 1.0)
-        if transposed:
-            row[0] *= 2.0
-    else:
-        order_sums_into(orders, phases, place, kept // LANES + 1, t.legendre)
-        _rotate(orders, t.rings, place.ring, 1.0)
-        if transposed:
-            orders[0] *= 2.0
-        _fold_into(row[:half], orders[: kept + 1], plan.n)
+    row = scratch.row[:half]
+    half_spectrum_into(scratch.row, phases, place, t, scratch, plan.n, transposed)
     if not transposed:
-        brfft_into(values, row[:half], plan, scratch.fft)
+        brfft_into(values, row, plan, scratch.fft)
         return
     result = scratch.fft[2 * half : 2 * half + plan.n]
-    brfft_into(result, row[:half], plan, scratch.fft)
+    brfft_into(result, row, plan, scratch.fft)
     for i in range(plan.n):
         values[i] += 0.5 * factor * result[i]
 
 
 @njit(error_model="numpy")
+def _to_pair(values, phases, place, t, scratch, transposed):
+    """As `_to_ring`, for a ring and its mirror, each with the area of its own points."""
+    k = t.ffts.index[place.ring]
+    n = t.ffts.n[k]
+    half_spectrum_into(scratch.row, phases, place, t, scratch, n, transposed)
+    mirror = _mirror(place, t)
+    half_spectrum_into(scratch.south, phases, mirror, t, scratch, n, transposed)
+    work, result = scratch.work[: t.pair_ffts.work], scratch.work[t.pair_ffts.work :][: 2 * n]
+    if not transposed:
+        points_of_pair_into(values, scratch.row, scratch.south, k, t.pair_ffts, work)
+        return
+    points_of_pair_into(result, scratch.row, scratch.south, k, t.pair_ffts, work)
+    north, south = 0.5 * t.rings.areas[place.ring], 0.5 * t.rings.areas[mirror.ring]
+    for i in range(n):
+        values[i] += north * result[i]
+        values[n + i] += south * result[n + i]
+
+
+@njit(error_model="numpy")
 def _from_ring(phases, values, place, t, scratch, factor, of_both):
     """Adds factor · c_m Σ_i f_i exp(-i m φ_i), c_0 = 1 and c_m = of_both for m > 0."""
-    kept = t.rings.orders[place.ring]
-    groups = kept // LANES + 1
     plan = fft_of(t.ffts, place.ring)
-    half = plan.n // 2 + 1
-    row, orders = scratch.row, scratch.orders
-    rfft_into(row[:half], values, plan, scratch.fft)
-    if 2 * kept < plan.n:
-        row[0] /= of_both
-        row[kept + 1 : groups * LANES] = 0.0
-        _rotate(row, t.rings, place.ring, -1.0)
-        add_order_sums(phases, row, place, groups, factor * of_both, t.legendre)
-    else:
-        _unfold_into(orders[: kept + 1], row[:half], plan.n)
-        orders[0] /= of_both
-        orders[kept + 1 : groups * LANES] = 0.0
-        _rotate(orders, t.rings, place.ring, -1.0)
-        add_order_sums(phases, orders, place, groups, factor * of_both, t.legendre)
+    rfft_into(scratch.row[: plan.n // 2 + 1], values, plan, scratch.fft)
+    add_half_spectrum(phases, scratch.row, place, t, scratch, plan.n, factor, of_both)
 
 
 @njit(error_model="numpy")
-def _rotate(orders, rings, ring, sign):
-    """Times exp(± i m φ0), φ0 the ring's first longitude."""
-    k = rings.rotation[ring]
-    if k >= 0:
-        for m in range(rings.orders[ring] + 1):
-            phase = rings.phases[k, m]
-            orders[m] *= complex(phase.real, sign * phase.imag)
+def _from_pair(phases, values, place, t, scratch, transposed):
+    """As `_from_ring`, for a ring and its mirror; the transpose of a synthesis or an analysis."""
+    k = t.ffts.index[place.ring]
+    n = t.ffts.n[k]
+    work = scratch.work[: t.pair_ffts.work]
+    pair_of_points_into(scratch.row, scratch.south, values, k, t.pair_ffts, work)
+    mirror = _mirror(place, t)
+    north, south, of_both = t.rings.areas[place.ring], t.rings.areas[mirror.ring], 1.0
+    if transposed:
+        north, south, of_both = 1.0, 1.0, 2.0
+    add_half_spectrum(phases, scratch.row, place, t, scratch, n, north, of_both)
+    add_half_spectrum(phases, scratch.south, mirror, t, scratch, n, south, of_both)
 
 
 @njit(error_model="numpy")
-def _fold_into(row, orders, n):
-    """Orders at and beyond Nyquist as what they look like on n points: m as m mod n.
-
-    Orders m > 0 stand for -m as well. Where both look like the same order, 0 or that of Nyquist,
-    it gets both.
-    """
-    row[:] = 0.0
-    for m in range(len(orders)):
-        k = m % n
-        value = orders[m]
-        if m > 0 and (k == 0 or 2 * k == n):
-            row[k] += 2.0 * value
-        elif 2 * k < n:
-            row[k] += value
-        else:
-            row[n - k] += complex(value.real, -value.imag)
-
-
-@njit(error_model="numpy")
-def _unfold_into(orders, row, n):
-    """What n points say of each order: that of m mod n, conjugate beyond Nyquist."""
-    for m in range(len(orders)):
-        k = m % n
-        if 2 * k <= n:
-            orders[m] = row[k]
-        else:
-            orders[m] = complex(row[n - k].real, -row[n - k].imag)
+def _mirror(place, t):
+    """The ring in the south."""
+    ring = t.rings.pairs[place.pair, 1]
+    return Place(ring, place.pair, 1, place.part, place.field, place.fields)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from enzyme_rules.fftw import plan_real_ffts
 
 from ._apply import Space, apply_map
-from ._arguments import give_back
+from ._arguments import array_in_place, give_back
 from ._geometry_kernels import Rings, rings_analysis_into, rings_synthesis_into
 from ._identity import ByIdentity
 from ._orders import check_grid
@@ -243,7 +243,7 @@ class GeometryTransform(ByIdentity, Rings):
         from_field: bool,
     ) -> NDArray:
         """Kernels take flat fields; users have them in the grid's shape."""
-        given, rank = np.asarray(given), len(self.grid.shape)
+        given, rank = array_in_place(call, given, np), len(self.grid.shape)
         physical = Space((self.grid.npoints,), np.float64)
         spectral = Space((self.ncoef,), np.complex128)
         if from_field:

@@ -23,8 +23,8 @@ from ._simd import LANES, intrinsic, load_vector, store_vector, vector
 STRIDE = 4
 """Degrees that are taken at once: what is loaded and stored for each point serves them all."""
 
-_RESCALE = 16  # degrees between two looks at the exponents; polynomials grow 1e25-fold at most
-_BIG, _SMALL = 2.0**800, 2.0**-800
+RESCALE = 16  # degrees between two looks at the exponents; polynomials grow 1e25-fold at most
+_BIG, SMALL = 2.0**800, 2.0**-800
 _HIGH, _LOW = 2.0**400, 2.0**-400
 
 
@@ -136,11 +136,19 @@ def sectoral_into(sectoral, exponent, s, ratio):
         exponent[j] = 0.0
     for m in range(1, len(ratio)):
         for j in range(n):
-            value = ratio[m] * s[j] * sectoral[(m - 1) * n + j]
-            # Not sin θ itself, which may vanish where its derivative does not, nor zeros.
-            small = m > 1 and 0.0 < abs(value) < _LOW
-            sectoral[m * n + j] = value * _BIG if small else value
-            exponent[m * n + j] = exponent[(m - 1) * n + j] - (1.0 if small else 0.0)
+            k = (m - 1) * n + j
+            value, power = next_sectoral(sectoral[k], exponent[k], ratio[m], s[j], m)
+            sectoral[m * n + j] = value
+            exponent[m * n + j] = power
+
+
+@njit(error_model="numpy")
+def next_sectoral(before, exponent, ratio, s, m):
+    """λ_mm and its exponent, from those of the order before."""
+    value = ratio * s * before
+    # Not sin θ itself, which may vanish where its derivative does not, nor zeros.
+    small = m > 1 and 0.0 < abs(value) < _LOW
+    return value * _BIG if small else value, exponent - (1.0 if small else 0.0)
 
 
 class Polynomials(NamedTuple):
@@ -205,7 +213,7 @@ def order_sums_into(re, im, c, x, sectoral, exponent, recurrence, state):
             imag = q0 * im0 + q1 * im1 + q2 * im2 + q3 * im3
             store_vector(re, j, load_vector(re, j) + w * real)
             store_vector(im, j, load_vector(im, j) + w * imag)
-        if small and (i + STRIDE) % _RESCALE == 0:
+        if small and (i + STRIDE) % RESCALE == 0:
             small = _rescale(state, len(x))
 
 
@@ -243,7 +251,7 @@ def add_order_coefficients(c, re, im, x, sectoral, exponent, recurrence, state):
         c[k + 5] += sum_lanes(im2)
         c[k + 6] += sum_lanes(re3)
         c[k + 7] += sum_lanes(im3)
-        if small and (i + STRIDE) % _RESCALE == 0:
+        if small and (i + STRIDE) % RESCALE == 0:
             small = _rescale(state, len(x))
 
 
@@ -270,13 +278,19 @@ def _rescale(state, n):
     """Brings polynomials that have become large back into range; as `_start`."""
     small = False
     for j in range(n):
-        if state.exponent[j] < 0.0 and abs(state.now[j]) > _HIGH:
-            state.now[j] *= _SMALL
-            state.before[j] *= _SMALL
+        if has_grown(state.now[j], state.exponent[j]):
+            state.now[j] *= SMALL
+            state.before[j] *= SMALL
             state.exponent[j] += 1.0
             state.weight[j] = 1.0 if state.exponent[j] == 0.0 else 0.0
         small |= state.exponent[j] < 0.0
     return small
+
+
+@njit(error_model="numpy")
+def has_grown(now, exponent):
+    """Whether a polynomial with an exponent is to be multiplied by `SMALL`, its exponent raised."""
+    return exponent < 0.0 and abs(now) > _HIGH
 
 
 @intrinsic

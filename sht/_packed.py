@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike
 
+from enzyme_rules._cupy import as_cupy, is_on_device
+
 _WRONG_SIZE = (
     "A kernel over packed coefficients needs ncoef(lmax, mmax) of them, with 0 <= mmax <= lmax. "
     "Got another number. Make them with `np.zeros(sht.ncoef(lmax, mmax), complex)`."
@@ -47,5 +49,6 @@ class Precision(NamedTuple):
 
 def precision_of(given: ArrayLike) -> Precision:
     """Single for complex64 and float32, double for all else."""
-    single = np.asarray(given).dtype in (np.complex64, np.float32)
+    array = as_cupy(given) if is_on_device(given) else np.asarray(given)
+    single = array.dtype in (np.complex64, np.float32)
     return Precision(np.complex64, np.float32) if single else Precision(np.complex128, np.float64)

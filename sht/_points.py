@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._apply import Space, apply_map
-from ._arguments import give_back
+from enzyme_rules._cupy import as_cupy, is_on_device
+
+from ._apply import Space, apply_map, apply_run, place_of
+from ._arguments import array_in_place, give_back
+from ._device_points import run_at_points
 from ._packed import precision_of
 from ._point_kernels import adjoint_evaluate_into, evaluate_into
 from ._spectrum import check_truncation, ncoef
@@ -33,7 +37,8 @@ def evaluate(
     a : (..., ncoef) complex128 or complex64
         Packed coefficients, orthonormal with Condon-Shortley phase: see `lm_index`.
     theta, phi : float64 array_like
-        Colatitudes in [0, π], the poles included, and longitudes, in radians. They broadcast.
+        Colatitudes in [0, π], the poles included, and longitudes, in radians. They broadcast. On
+        the host, or where `a` is; on a device they are not checked.
     lmax : int
         Highest degree, inclusive.
     mmax : int, optional
@@ -76,18 +81,22 @@ def evaluate(
     """
     call = "sht.evaluate(a, theta, phi, lmax, mmax)"
     lmax, mmax = check_truncation(call, lmax, mmax)
-    theta, phi, shape = _checked_points(call, theta, phi)
-    given = np.asarray(a)
-    precision = precision_of(given)
-    result = apply_map(
-        call,
-        evaluate_into,
-        given,
-        Space((ncoef(lmax, mmax),), precision.complex),
-        Space(theta.shape, precision.real),
-        (theta, phi, lmax, mmax),
-    )
-    return give_back(call, result.reshape((*result.shape[:-1], *shape)), given, out)
+    library, device, there = place_of(call, a, out, *filter(is_on_device, (theta, phi)))
+    with there:
+        colatitudes, longitudes, shape = _checked_points(call, theta, phi, library)
+        given = array_in_place(call, a, library)
+        precision = precision_of(given)
+        source = Space((ncoef(lmax, mmax),), precision.complex)
+        target = Space(colatitudes.shape, precision.real)
+        if device is None:
+            constants = colatitudes, longitudes, lmax, mmax
+            result = apply_map(call, evaluate_into, given, source, target, constants)
+        else:
+            run = functools.partial(
+                run_at_points, library, device, (colatitudes, longitudes), (lmax, mmax), False
+            )
+            result = apply_run(call, run, given, source, target, None, library)
+        return give_back(call, result.reshape((*result.shape[:-1], *shape)), given, out, library)
 
 
 def adjoint_evaluate(
@@ -129,50 +138,61 @@ def adjoint_evaluate(
     """
     call = "sht.adjoint_evaluate(values, theta, phi, lmax, mmax)"
     lmax, mmax = check_truncation(call, lmax, mmax)
-    theta, phi, shape = _checked_points(call, theta, phi)
-    given = np.asarray(values)
-    rank = len(shape)
-    if given.ndim < rank or given.shape[given.ndim - rank :] != shape:
-        raise ValueError(
-            f"`{call}` needs a value for each point: shape (..., {', '.join(map(str, shape))}). "
-            f"Got {given.shape}. The axes of theta and phi come last."
-        )
-    precision = precision_of(given)
-    result = apply_map(
-        call,
-        adjoint_evaluate_into,
-        given.reshape((*given.shape[: given.ndim - rank], theta.size)),
-        Space(theta.shape, precision.real),
-        Space((ncoef(lmax, mmax),), precision.complex),
-        (theta, phi, lmax, mmax),
-    )
-    return give_back(call, result, given, out)
+    library, device, there = place_of(call, values, out, *filter(is_on_device, (theta, phi)))
+    with there:
+        colatitudes, longitudes, shape = _checked_points(call, theta, phi, library)
+        given = array_in_place(call, values, library)
+        rank = len(shape)
+        if given.ndim < rank or given.shape[given.ndim - rank :] != shape:
+            raise ValueError(
+                f"`{call}` needs a value for each point: shape (..., {', '.join(map(str, shape))})."
+                f" Got {given.shape}. The axes of theta and phi come last."
+            )
+        precision = precision_of(given)
+        flat = given.reshape((*given.shape[: given.ndim - rank], colatitudes.size))
+        source = Space(colatitudes.shape, precision.real)
+        target = Space((ncoef(lmax, mmax),), precision.complex)
+        if device is None:
+            constants = colatitudes, longitudes, lmax, mmax
+            result = apply_map(call, adjoint_evaluate_into, flat, source, target, constants)
+        else:
+            run = functools.partial(
+                run_at_points, library, device, (colatitudes, longitudes), (lmax, mmax), True
+            )
+            result = apply_run(call, run, flat, source, target, None, library)
+        return give_back(call, result, given, out, library)
 
 
 def _checked_points(
-    call: str, theta: ArrayLike, phi: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, ...]]:
+    call: str, theta: ArrayLike, phi: ArrayLike, library: Any
+) -> tuple[Any, Any, tuple[int, ...]]:
     """Flat float64 arrays of equal length, and the shape of the points."""
-    arrays = [np.asarray(array) for array in (theta, phi)]
+    arrays = [as_cupy(x) if is_on_device(x) else np.asarray(x) for x in (theta, phi)]
     for name, array in zip(("theta", "phi"), arrays, strict=True):
         if array.dtype.kind not in "fiu":
             raise TypeError(f"`{call}` needs real angles. Got `{name}` of {array.dtype}.")
-        if not np.isfinite(array).all():
+        if isinstance(array, np.ndarray) and not np.isfinite(array).all():
             raise ValueError(f"`{call}` needs finite angles. Got NaN or infinity in `{name}`.")
     try:
-        wide = np.broadcast_arrays(*arrays)
+        shape = np.broadcast_shapes(*[array.shape for array in arrays])
     except ValueError:
         raise ValueError(
             f"`{call}` needs theta and phi that broadcast. Got shapes {arrays[0].shape} and "
             f"{arrays[1].shape}. For a grid of points pass `theta[:, None], phi`."
         ) from None
-    if arrays[0].size and not (arrays[0].min() >= 0.0 and arrays[0].max() <= np.pi):
+    first = arrays[0]
+    if (
+        isinstance(first, np.ndarray)
+        and first.size
+        and not 0.0 <= first.min() <= first.max() <= np.pi
+    ):
         raise ValueError(
             f"`{call}` needs colatitudes theta in [0, π], in radians. Got values from "
-            f"{arrays[0].min()} to {arrays[0].max()}. From latitudes in degrees: "
+            f"{first.min()} to {first.max()}. From latitudes in degrees: "
             f"`np.deg2rad(90 - latitude)`."
         )
-    if not wide[0].size:
-        raise ValueError(f"`{call}` needs at least one point. Got arrays of shape {wide[0].shape}.")
-    flat: list[Any] = [np.array(array, np.float64).ravel() for array in wide]
-    return flat[0], flat[1], wide[0].shape
+    if 0 in shape:
+        raise ValueError(f"`{call}` needs at least one point. Got arrays of shape {shape}.")
+    wide = [library.broadcast_to(library.asarray(x, np.float64), shape) for x in arrays]
+    flat = [x.copy().reshape(-1) for x in wide]
+    return flat[0], flat[1], shape

@@ -21,6 +21,7 @@ from ._kernels import Scratch
 from ._legendre import PHASES, STATE, WIDTH
 from ._legendre_tables import LegendreTables, make_tables
 from ._orders import check_carries, orders_kept
+from ._pair_ffts import PairFFTs, make_pair_ffts
 from ._planning import PLANNING, plan_rings
 from ._ring_tables import RingTables, make_ring_tables
 from ._simd import LANES, aligned_zeros
@@ -54,6 +55,7 @@ class _Plan(NamedTuple):
     legendre: LegendreTables
     rings: RingTables
     ffts: RealFFTs
+    pair_ffts: PairFFTs
 
 
 class RingTransform(ByIdentity, _Plan):
@@ -164,10 +166,14 @@ class RingTransform(ByIdentity, _Plan):
         """Work space of the Fourier stage."""
         orders = self.legendre.first.shape[1] * LANES
         row = max(orders, self.rings.longest // 2 + 1)
+        pairs = 2 * self.rings.longest if self.pair_ffts.work else 0
         return RingScratch(
             aligned_zeros(row, self.coefficients.dtype),
+            aligned_zeros(row if pairs else 0, self.coefficients.dtype),
             aligned_zeros(orders, np.complex128),
             fft_scratch(self.ffts),
+            aligned_zeros(pairs),
+            aligned_zeros(self.pair_ffts.work + pairs),
         )
 
     @functools.cached_property
@@ -352,7 +358,8 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
     rings = make_ring_tables(grid, mmax, kept)
     tables = legendre_tables(grid, rings, truncation, recipe.kind, recipe.spin)
     ffts = plan_rings(grid.nlon, dtype, recipe.planning)
-    t = _Plan.__new__(cls, lmax, mmax, tables, rings, ffts)
+    pair_ffts = make_pair_ffts(ffts.n)
+    t = _Plan.__new__(cls, lmax, mmax, tables, rings, ffts, pair_ffts)
     t.grid = grid
     t.truncation = truncation
     t.threads = int(threads) if threads else _cores()

@@ -240,15 +240,18 @@ def store_complex(typing_context: Any, array: Any, index: Any, re: Any, im: Any)
     return types.void(array, types.intp, vector, vector), codegen
 
 
+def _filled(builder: Any, number: Any) -> Any:
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    single = builder.insert_element(undefined, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(single, undefined, shuffle_mask([0] * LANES))
+
+
 @intrinsic
 def splat(typing_context: Any, number: Any) -> Any:
     """A vector filled with one number."""
-    lane_zero = shuffle_mask([0] * LANES)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        undefined = ir.Constant(_VECTOR, ir.Undefined)
-        single = builder.insert_element(undefined, args[0], ir.IntType(32)(0))
-        return builder.shuffle_vector(single, undefined, lane_zero)
+        return _filled(builder, args[0])
 
     return vector(types.float64), codegen
 
@@ -274,23 +277,26 @@ def dot_rings(typing_context: Any, left: Any, right: Any) -> Any:
 
 
 @intrinsic
-def splat_rings(typing_context: Any, array: Any, index: Any) -> Any:
-    """A block whose vector r is filled with the one number ``array[index + r]``."""
-    _require_float64("splat_rings(array, index)", array)
-    lane_zero = shuffle_mask([0] * LANES)
+def splat_strided(typing_context: Any, array: Any, index: Any, step: Any) -> Any:
+    """A block whose vector r is filled with the one number ``array[index + r * step]``."""
+    _require_float64("splat_strided(array, index, step)", array)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = pointer_to(context, builder, sig.args[0], *args)
-        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        pointer = pointer_to(context, builder, sig.args[0], *args[:2])
         result = ir.Constant(_BLOCK, ir.Undefined)
         for ring in range(RINGS):
-            number = builder.load(builder.gep(pointer, [ir.IntType(64)(ring)]))
-            single = builder.insert_element(undefined, number, ir.IntType(32)(0))
-            filled = builder.shuffle_vector(single, undefined, lane_zero)
-            result = builder.insert_value(result, filled, ring)
+            offset = builder.mul(args[2], ir.IntType(64)(ring))
+            number = builder.load(builder.gep(pointer, [offset]))
+            result = builder.insert_value(result, _filled(builder, number), ring)
         return result
 
-    return block(array, types.intp), codegen
+    return block(array, types.intp, types.intp), codegen
+
+
+@njit(error_model="numpy")
+def splat_rings(array, index):
+    """A block whose vector r is filled with the one number ``array[index + r]``."""
+    return splat_strided(array, index, 1)
 
 
 @intrinsic

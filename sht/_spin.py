@@ -61,9 +61,9 @@ def _plus_minus(g, place):
 
 
 @njit(error_model="numpy")
-def _first_sign(tables, m):
-    """-(-1)^(s+l+m) at the lowest degree of an order; from there it alternates."""
-    return 1.0 if (max(m, tables.spin) + m + tables.spin) % 2 else -1.0
+def spin_sign(tables, m, k):
+    """-(-1)^(s+l+m) at degree l = max(m, s) + k."""
+    return 1.0 if (max(m, tables.spin) + m + tables.spin + k) % 2 else -1.0
 
 
 def pack_into(coef, a, field, fields, add, tables):
@@ -74,7 +74,7 @@ def pack_into(coef, a, field, fields, add, tables):
         for lane in range(LANES):
             m = g * LANES + lane
             first, count = tables.begins[m], tables.counts[m]
-            sign = _first_sign(tables, m)
+            sign = spin_sign(tables, m, 0)
             # Those of order 0 cancel in Q and U, but for the rounding of the north and the south.
             imaginary = 1.0 if m > 0 else 0.0
             for i in range(steps):
@@ -104,7 +104,7 @@ def unpack_into(a, coef, field, fields, add, tables):
     for m in range(tables.mmax + 1):
         g, lane = m // LANES, m % LANES
         start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
-        sign = _first_sign(tables, m)
+        sign = spin_sign(tables, m, 0)
         for i in range(tables.counts[m]):
             n, real = tables.begins[m] + i, tables.factors[(start + i) * LANES + lane]
             imag = real if m > 0 else 0.0

@@ -76,14 +76,9 @@ def _quarter_turn(b, a, lmax, transposed):
         lower[: l + 1] = 0.0
         re[: l + 1] = 0.0
         im[: l + 1] = 0.0
-        # Of rows n and n - 1, one takes real parts to real parts in even columns, the other
-        # imaginary parts to imaginary parts. In odd columns it is the other way round.
-        sign_re = -1.0 if transposed and l % 2 == 1 else 1.0
-        sign_im = -sign_re if transposed else 1.0
         for n in range(l, -1, -2):
-            first = _weight(n, transposed) * a[_index(l, n, lmax)]
-            second = _weight(n - 1, transposed) * a[_index(l, n - 1, lmax)] if n > 0 else 0.0j
             steps = _step(l, n), _step(l, n - 1)
+            for_even, for_odd = _factors(a, l, n, lmax, transposed)
             _two_rows(
                 re[:even],
                 im[:even],
@@ -91,7 +86,7 @@ def _quarter_turn(b, a, lmax, transposed):
                 lower[:even],
                 column[:even],
                 steps,
-                (sign_re * first.real, sign_im * second.imag if n > 1 else 0.0),
+                for_even,
             )
             _two_rows(
                 im[even : l + 1],
@@ -100,43 +95,117 @@ def _quarter_turn(b, a, lmax, transposed):
                 lower[even : l + 1],
                 column[even : l + 1],
                 steps,
-                (sign_im * first.imag if n > 0 else 0.0, sign_re * second.real),
+                for_odd,
             )
         for p in range(l + 1):
             k = int(column[p])
-            value = complex(scale[p] * re[p], scale[p] * im[p] if k > 0 else 0.0)
+            value = _element(re[p], im[p], scale[p], k, transposed)
             if transposed:
-                b[_index(l, k, lmax)] += (2.0 if k > 0 else 1.0) * value
+                b[_index(l, k, lmax)] += value
             else:
                 b[_index(l, k, lmax)] = value
 
 
 @njit(error_model="numpy")
+def quarter_turn_of(i, b, a, lmax, transposed):
+    """Thread i: one coefficient of one field, turned as by `quarter_turn_into` or its transpose.
+
+    Parameters
+    ----------
+    i : int
+        [field][degree][order], both from 0 to lmax.
+    b, a : (fields, ncoef) complex128
+        In `b` the coefficient is overwritten.
+    lmax, transposed : int
+    """
+    k, rest = i % (lmax + 1), i // (lmax + 1)
+    l, field = rest % (lmax + 1), rest // (lmax + 1)  # noqa: E741
+    if k > l:
+        return
+    upper, unit = _middle(l), 1.0
+    for j in range(k):
+        upper, unit = _beside(upper, unit, l, j)
+    lower, first, second = 0.0, 0.0, 0.0
+    for n in range(l, -1, -2):
+        steps = _step(l, n), _step(l, n - 1)
+        for_even, for_odd = _factors(a[field], l, n, lmax, transposed)
+        f1, f2 = for_even if k % 2 == 0 else for_odd
+        row, following = _down(upper, lower, k, steps)
+        first += f1 * upper
+        second += f2 * row
+        lower, upper = row, following
+    re, im = (first, second) if k % 2 == 0 else (second, first)
+    b[field, _index(l, k, lmax)] = _element(re, im, unit, k, transposed)
+
+
+@njit(error_model="numpy")
+def _factors(a, l, n, lmax, transposed):  # noqa: E741
+    """What rows n and n - 1 are multiplied by: in even columns, in odd columns.
+
+    In even columns, one of the rows takes real parts to real parts, the other imaginary parts to
+    imaginary parts. In odd columns it is the other way round.
+    """
+    sign_re = -1.0 if transposed and l % 2 == 1 else 1.0
+    sign_im = -sign_re if transposed else 1.0
+    first = _weight(n, transposed) * a[_index(l, n, lmax)]
+    second = _weight(n - 1, transposed) * a[_index(l, n - 1, lmax)] if n > 0 else 0.0j
+    for_even = sign_re * first.real, sign_im * second.imag if n > 1 else 0.0
+    return for_even, (sign_im * first.imag if n > 0 else 0.0, sign_re * second.real)
+
+
+@njit(error_model="numpy")
+def _element(re, im, scale, k, transposed):
+    """The sums of a column as a coefficient."""
+    factor = 2.0 * scale if transposed and k > 0 else scale
+    return complex(factor * re, factor * im if k > 0 else 0.0)
+
+
+@njit(error_model="numpy")
 def _first_row(row, scale, column, l):  # noqa: E741
-    """Row n = l: d(k, l) = 2⁻ˡ √binomial(2l, l+k), which is row / scale."""
-    value, unit = 1.0, 1.0
-    for j in range(1, l + 1):
-        value *= (2.0 * j - 1.0) / (2.0 * j)
-    value = math.sqrt(value)
+    """Row n = l: d(k, l), which is row / scale."""
+    value, unit = _middle(l), 1.0
     for k in range(l + 1):
         p = k // 2 if k % 2 == 0 else l // 2 + 1 + k // 2
         row[p], scale[p], column[p] = value, unit, k
-        value *= math.sqrt((l - k) / (l + k + 1.0))
-        if unit == 1.0 and value * BIG < 1.0:
-            value, unit = value * BIG, 1.0 / BIG
+        value, unit = _beside(value, unit, l, k)
+
+
+@njit(error_model="numpy")
+def _middle(l):  # noqa: E741
+    """d(0, l) = 2⁻ˡ √binomial(2l, l)."""
+    value = 1.0
+    for j in range(1, l + 1):
+        value *= (2.0 * j - 1.0) / (2.0 * j)
+    return math.sqrt(value)
+
+
+@njit(error_model="numpy")
+def _beside(value, unit, l, k):  # noqa: E741
+    """d(k + 1, l) from d(k, l) = 2⁻ˡ √binomial(2l, l+k), as value and scale."""
+    value *= math.sqrt((l - k) / (l + k + 1.0))
+    if unit == 1.0 and value * BIG < 1.0:
+        return value * BIG, 1.0 / BIG
+    return value, unit
 
 
 @njit(error_model="numpy", fastmath={"contract"})
 def _two_rows(first_sums, second_sums, upper, lower, column, steps, factors):
     """Add rows n and n - 1, times two factors, and go on: n - 2 in `upper`, n - 1 in `lower`."""
-    (c1, d1), (c2, d2) = steps
     f1, f2 = factors
     for p in range(len(column)):
-        row = c1 * column[p] * upper[p] - d1 * lower[p]
+        row, following = _down(upper[p], lower[p], column[p], steps)
         first_sums[p] += f1 * upper[p]
         second_sums[p] += f2 * row
         lower[p] = row
-        upper[p] = c2 * column[p] * row - d2 * upper[p]
+        upper[p] = following
+
+
+@njit(error_model="numpy", fastmath={"contract"})
+def _down(upper, lower, k, steps):
+    """Rows n - 1 and n - 2 of column k, from rows n and n + 1."""
+    (c1, d1), (c2, d2) = steps
+    row = c1 * k * upper - d1 * lower
+    return row, c2 * k * row - d2 * upper
 
 
 @njit(error_model="numpy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -9,8 +10,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from ._apply import Space, apply_map, forwards
+from enzyme_rules._cupy import as_cupy, is_on_device
+
+from ._apply import Space, apply_map, apply_run, forwards, place_of
+from ._device_orders import run_by_orders
 from ._packed import check_degrees, check_packed, precision_of
+from ._rows import row_of
 from ._spectrum import check_degree, check_truncation, ncoef
 
 
@@ -38,11 +43,16 @@ def filter_degrees_into(b, a, response, lmax, mmax):
     check_packed(b, lmax, mmax)
     check_packed(a, lmax, mmax)
     check_degrees(response, lmax)
-    k = 0
     for m in range(mmax + 1):
-        for l in range(m, lmax + 1):  # noqa: E741
-            b[k] = response[l] * a[k]
-            k += 1
+        filter_order(b, a, m, (0, lmax + 1), lmax, response)
+
+
+@njit(error_model="numpy")
+def filter_order(b, a, m, some, lmax, response):
+    """Some rows of one order, as the maps of `sht.operators._one_order`."""
+    row, given = row_of(b, m, lmax), row_of(a, m, lmax)
+    for i in range(some[0], min(len(row), some[1])):
+        row[i] = response[m + i] * given[i]
 
 
 def filter_degrees(
@@ -59,7 +69,7 @@ def filter_degrees(
     a : (..., ncoef) complex128 or complex64
         Packed coefficients.
     response : (lmax + 1,) real
-        The number for each degree.
+        The number for each degree: on the host, as the functions here make it, or where `a` is.
     lmax, mmax : int
         Highest degree and order, inclusive; ``mmax`` is ``lmax`` if not given.
     out : (..., ncoef) array, optional
@@ -86,15 +96,24 @@ def filter_degrees(
     """
     call = "filter_degrees(a, response, lmax, mmax)"
     lmax, mmax = check_truncation(call, lmax, mmax)
-    numbers = np.asarray(response)
+    placed = (response,) if is_on_device(response) else ()  # those on the host are uploaded
+    library, device, there = place_of(call, a, out, *placed)
+    numbers = as_cupy(response) if placed else np.asarray(response)
     if numbers.shape != (lmax + 1,) or numbers.dtype.kind not in "iuf":
         raise ValueError(
             f"`{call}` needs one real response for each of {lmax + 1} degrees. "
             f"Got {numbers.dtype} of shape {numbers.shape}."
         )
-    space = Space((ncoef(lmax, mmax),), precision_of(a).complex)
-    constants = (np.ascontiguousarray(numbers, np.float64), lmax, mmax)
-    return apply_map(call, filter_degrees_into, a, space, space, constants, out)
+    with there:
+        space = Space((ncoef(lmax, mmax),), precision_of(a).complex)
+        response = library.ascontiguousarray(library.asarray(numbers, np.float64))
+        if device is None:
+            constants = response, lmax, mmax
+            return apply_map(call, filter_degrees_into, a, space, space, constants, out)
+        run = functools.partial(
+            run_by_orders, library, filter_order, (lmax, mmax), (response,), False
+        )
+        return apply_run(call, run, a, space, space, out, library)
 
 
 # Responses

@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ._apply import Space, apply_map
+from ._arguments import array_in_place
 from ._bilinear import bilinear_rows
 from ._fields import as_field, require_grid
 from ._identity import ByIdentity
@@ -219,7 +220,7 @@ class Interpolator(ByIdentity, _Rows):
 
     def _apply(self, call: str, given: ArrayLike, out: Any, *, transposed: bool) -> NDArray:
         call = f"sht.Interpolator.{call}"
-        given = np.asarray(given)
+        given = array_in_place(call, given, np)
         _check_dtype(call, given)
         if not transposed:
             as_field(call, given, self.grid)

@@ -22,7 +22,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from ._arguments import as_batch, check_out
+from ._apply import place_of
+from ._arguments import array_in_place, as_batch, check_out
 from ._kernels import analysis_into, synthesis_into
 from ._least_squares import Solver as Solver
 from ._least_squares import SolverScratch as SolverScratch
@@ -78,12 +79,14 @@ def jacobi_analysis(
     3 5e-06
     """
     call = "sht.jacobi_analysis(field, t, iterations)"
-    fields, leading = _prepared(call, field, t, "fields", out)
     check_count(call, "iterations", iterations)
-    a = t.analysis(fields)
-    for _ in range(iterations):
-        a += t.analysis(fields - t.synthesis(a))
-    return _returned(a, leading, out)
+    library, _, there = place_of(call, field, out)
+    with there:
+        fields, leading = _prepared(call, field, t, "fields", out, library)
+        a = t.analysis(fields)
+        for _ in range(iterations):
+            a += t.analysis(fields - t.synthesis(a))
+        return _returned(a, leading, out)
 
 
 def adjoint_jacobi_analysis(
@@ -113,15 +116,17 @@ def adjoint_jacobi_analysis(
         As for `jacobi_analysis`.
     """
     call = "sht.adjoint_jacobi_analysis(a, t, iterations)"
-    cotangent, leading = _prepared(call, a, t, "coefficients", out)
     check_count(call, "iterations", iterations)
-    field = t.adjoint_analysis(cotangent)
-    last = field
-    for _ in range(iterations):
-        cotangent = cotangent - t.adjoint_synthesis(last)
-        last = t.adjoint_analysis(cotangent)
-        field = field + last
-    return _returned(field, leading, out)
+    library, _, there = place_of(call, a, out)
+    with there:
+        cotangent, leading = _prepared(call, a, t, "coefficients", out, library)
+        field = t.adjoint_analysis(cotangent)
+        last = field
+        for _ in range(iterations):
+            cotangent = cotangent - t.adjoint_synthesis(last)
+            last = t.adjoint_analysis(cotangent)
+            field = field + last
+        return _returned(field, leading, out)
 
 
 @njit(error_model="numpy", nogil=True)
@@ -326,16 +331,17 @@ def least_squares_solver(
 
 
 def _prepared(
-    call: str, given: ArrayLike, t: Any, kind: str, out: NDArray | None
+    call: str, given: ArrayLike, t: Any, kind: str, out: NDArray | None, library: Any = np
 ) -> tuple[NDArray, tuple[int, ...]]:
     """What is given as a batch with one leading axis, and its leading axes; checks `out` too."""
     _check_transform(call, t)
     source, target = t.fields, t.coefficients
     if kind == "coefficients":
         source, target = target, source
-    batch, leading = as_batch(call, given, *source)
+    batch, leading = as_batch(call, given, source.shape, source.dtype, library)
     if out is not None:
-        check_out(call, out, leading + target.shape, target.dtype, np.asarray(given))
+        array = array_in_place(call, given, library)
+        check_out(call, out, leading + target.shape, target.dtype, array, library)
     return batch, leading
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -9,11 +10,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from ._apply import Space, apply_map
+from ._apply import Space, apply_map, apply_run, place_of
+from ._arguments import array_in_place
+from ._device_orders import run_by_orders
 from ._packed import precision_of
 from ._rows import row_of
 from ._spectrum import check_truncation, ncoef
-from ._wigner import MAX_LMAX, quarter_turn_into
+from ._wigner import MAX_LMAX, quarter_turn_into, quarter_turn_of
 
 
 def rotate(
@@ -134,16 +137,22 @@ _TOO_HIGH = "`rotate_into(b, a, angles, lmax)` needs lmax <= 1900. Got more."
 def _turn_about_z_into(b, a, angle, quarters, lmax):
     """Times e^(-im angle) (-i)^(m quarters): right angles are exact this way."""
     for m in range(lmax + 1):
-        c, s = math.cos(m * angle), -math.sin(m * angle)
-        right = m * quarters % 4
-        if right % 2 == 1:
-            c, s = s, -c
-        if right > 1:
-            c, s = -c, -s
-        given, row = row_of(a, m, lmax), row_of(b, m, lmax)
-        for i in range(len(row)):
-            re, im = given[i].real, given[i].imag
-            row[i] = complex(c * re - s * im, c * im + s * re)
+        turn_order(b, a, m, (0, lmax + 1), lmax, angle, quarters)
+
+
+@njit(error_model="numpy")
+def turn_order(b, a, m, some, lmax, angle, quarters):
+    """Some rows of one order, as the maps of `sht.operators._one_order`."""
+    c, s = math.cos(m * angle), -math.sin(m * angle)
+    right = m * quarters % 4
+    if right % 2 == 1:
+        c, s = s, -c
+    if right > 1:
+        c, s = -c, -s
+    given, row = row_of(a, m, lmax), row_of(b, m, lmax)
+    for i in range(some[0], min(len(row), some[1])):
+        re, im = given[i].real, given[i].imag
+        row[i] = complex(c * re - s * im, c * im + s * re)
 
 
 def euler_angles(matrix: ArrayLike) -> tuple[float, float, float]:
@@ -197,12 +206,53 @@ def _rotate(
         raise TypeError(f"`{call}` needs three numbers in radians. Got {angles!r}.") from None
     if not np.all(np.isfinite(turned)):
         raise ValueError(f"`{call}` needs finite angles. Got {angles!r}.")
-    a = np.asarray(a)
-    if a.ndim < 1 or a.shape[-1] != ncoef(lmax):
-        raise ValueError(
-            f"`{call}` needs shape (..., {ncoef(lmax)}). Got {a.shape}. "
-            "A rotation mixes all orders up to the degree, so mmax must be lmax: fill up with 0."
-        )
-    space = Space((ncoef(lmax),), precision_of(a).complex)
-    constants = turned, lmax
-    return apply_map(call, rotate_into, a, space, space, constants, out, transposed=transposed)
+    library, device, there = place_of(call, a, out)
+    with there:
+        given = array_in_place(call, a, library)
+        if given.ndim < 1 or given.shape[-1] != ncoef(lmax):
+            raise ValueError(
+                f"`{call}` needs shape (..., {ncoef(lmax)}). Got {given.shape}. A rotation mixes "
+                f"all orders up to the degree, so mmax must be lmax: fill up with 0."
+            )
+        space = Space((ncoef(lmax),), precision_of(given).complex)
+        if device is None:
+            constants = turned, lmax
+            return apply_map(
+                call, rotate_into, given, space, space, constants, out, transposed=transposed
+            )
+        run = functools.partial(rotate_by_threads, library, turned, lmax, transposed)
+        return apply_run(call, run, given, space, space, out, library)
+
+
+def rotate_by_threads(
+    library: Any, angles: NDArray, lmax: int, transposed: bool, results: Any, batch: Any
+) -> None:
+    """Rotate each field of a batch on a device, or apply the transpose.
+
+    Parameters
+    ----------
+    library : module
+        CuPy, and both arrays are on the current device; or NumPy, which tests pass.
+    angles : (3,) float64
+        On the host.
+    lmax : int
+    transposed : bool
+    results, batch : (count, ncoef) complex
+        C-contiguous. `results` is overwritten.
+    """
+    from llvm import kernel  # imported here, so that `import sht` stays light
+
+    quarter = kernel(quarter_turn_of, atomics=False)[len(batch) * (lmax + 1) ** 2]
+    x, y = (library.empty(batch.shape, np.complex128) for _ in range(2))
+    turns = list(zip(angles.tolist(), (1, 2, 1), strict=True))
+    if transposed:  # of a product, the conjugate's
+        turns = [(-angle, -quarters) for angle, quarters in reversed(turns)]
+
+    def turn(output: Any, given: Any, by: tuple[float, int]) -> None:
+        run_by_orders(library, turn_order, (lmax, lmax), by, False, output, given)
+
+    turn(x, batch, turns[0])
+    quarter(y, x, lmax, int(transposed))
+    turn(x, y, turns[1])
+    quarter(y, x, lmax, int(transposed))
+    turn(results, y, turns[2])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from ._apply import Space, apply_map, forwards
+from ._apply import Space, apply_map, apply_run, forwards, place_of
 from ._arguments import as_batch, check_out
 from ._packed import check_degrees, check_packed, precision_of
 from ._spectrum import check_truncation, ncoef
@@ -34,12 +36,24 @@ def cross_spectrum_into(c, a, b, lmax, mmax):
     check_packed(a, lmax, mmax)
     check_packed(b, lmax, mmax)
     for l in range(lmax + 1):  # noqa: E741
-        total = 0.0
-        k = l + lmax
-        for m in range(1, min(l, mmax) + 1):
-            total += _product(a[k].real, b[k].real) + _product(a[k].imag, b[k].imag)
-            k += lmax - m
-        c[l] = (_product(a[l].real, b[l].real) + 2.0 * total) / (2 * l + 1)
+        _degree_into(c, a, b, l, lmax, mmax)
+
+
+@njit(error_model="numpy")
+def _degree_into(c, a, b, l, lmax, mmax):  # noqa: E741
+    total = 0.0
+    k = l + lmax
+    for m in range(1, min(l, mmax) + 1):
+        total += _product(a[k].real, b[k].real) + _product(a[k].imag, b[k].imag)
+        k += lmax - m
+    c[l] = (_product(a[l].real, b[l].real) + 2.0 * total) / (2 * l + 1)
+
+
+@njit(error_model="numpy")
+def spectrum_of_degree(i, c, a, b, lmax, mmax):
+    """Thread i: one degree of one pair of fields, on a device."""
+    field = i // (lmax + 1)
+    _degree_into(c[field], a[field], b[field], i % (lmax + 1), lmax, mmax)
 
 
 @njit(error_model="numpy")
@@ -93,10 +107,18 @@ def power_spectrum(
     """
     call = "power_spectrum(a, lmax, mmax)"
     lmax, mmax = check_truncation(call, lmax, mmax)
-    precision = precision_of(a)
-    source = Space((ncoef(lmax, mmax),), precision.complex)
-    target = Space((lmax + 1,), precision.real)
-    return apply_map(call, power_spectrum_into, a, source, target, (lmax, mmax), out)
+    library, device, there = place_of(call, a, out)
+    with there:
+        precision = precision_of(a)
+        source = Space((ncoef(lmax, mmax),), precision.complex)
+        target = Space((lmax + 1,), precision.real)
+        if device is None:
+            return apply_map(call, power_spectrum_into, a, source, target, (lmax, mmax), out)
+
+        def run(results: NDArray, batch: NDArray) -> None:
+            _on_device(results, batch, batch, lmax, mmax)
+
+        return apply_run(call, run, a, source, target, out, library)
 
 
 def cross_spectrum(
@@ -137,27 +159,39 @@ def cross_spectrum(
     """
     call = "cross_spectrum(a, b, lmax, mmax)"
     lmax, mmax = check_truncation(call, lmax, mmax)
-    dtype, real = precision_of(a)
-    one = ((ncoef(lmax, mmax),), dtype)
-    a_batch, a_leading = as_batch(call, a, *one)
-    b_batch, b_leading = as_batch(call, b, *one)
-    try:
-        leading = np.broadcast_shapes(a_leading, b_leading)
-    except ValueError:
-        raise ValueError(
-            f"`{call}` needs leading axes that broadcast. Got {a_leading} and {b_leading}."
-        ) from None
-    count = one[0]
-    a_all = np.broadcast_to(a_batch.reshape(a_leading + count), leading + count)
-    b_all = np.broadcast_to(b_batch.reshape(b_leading + count), leading + count)
-    shape = (*leading, lmax + 1)
-    if out is None:
-        out = np.empty(shape, real)
-    else:
-        check_out(call, out, shape, real, a_batch)
-        check_out(call, out, shape, real, b_batch)
-    c = np.empty(lmax + 1, real)
-    for index in np.ndindex(leading):
-        forwards(cross_spectrum_into, c, a_all[index], b_all[index], lmax, mmax)
-        out[index] = c
-    return out
+    library, device, there = place_of(call, a, b, out)
+    with there:
+        dtype, real = precision_of(a)
+        count = (ncoef(lmax, mmax),)
+        a_batch, a_leading = as_batch(call, a, count, dtype, library)
+        b_batch, b_leading = as_batch(call, b, count, dtype, library)
+        try:
+            leading = np.broadcast_shapes(a_leading, b_leading)
+        except ValueError:
+            raise ValueError(
+                f"`{call}` needs leading axes that broadcast. Got {a_leading} and {b_leading}."
+            ) from None
+        a_all = library.broadcast_to(a_batch.reshape(a_leading + count), leading + count)
+        b_all = library.broadcast_to(b_batch.reshape(b_leading + count), leading + count)
+        shape = (*leading, lmax + 1)
+        if out is not None:
+            check_out(call, out, shape, real, a_batch, library)
+            check_out(call, out, shape, real, b_batch, library)
+        result = library.empty(shape, real) if out is None else out
+        if device is not None:
+            x, y = (library.ascontiguousarray(x).reshape(-1, *count) for x in (a_all, b_all))
+            c = library.empty((math.prod(leading), lmax + 1), real)
+            _on_device(c, x, y, lmax, mmax)
+            result[...] = c.reshape(shape)
+            return result
+        c = np.empty(lmax + 1, real)
+        for index in np.ndindex(leading):
+            forwards(cross_spectrum_into, c, a_all[index], b_all[index], lmax, mmax)
+            result[index] = c
+        return result
+
+
+def _on_device(c: NDArray, a: NDArray, b: NDArray, lmax: int, mmax: int) -> None:
+    from llvm import kernel  # imported here, so that `import sht` stays light
+
+    kernel(spectrum_of_degree)[c.size](c, a, b, lmax, mmax)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import sht
+from sht.operators import _divergence, _gradient, _scalars
+from sht.operators._call import Operator
 from sht.reference import random_coefficients
 
 SIZES = [(0, 0), (1, 0), (1, 1), (2, 1), (5, 5), (9, 4), (31, 31), (31, 17), (127, 127)]
@@ -24,6 +26,13 @@ OPERATORS = {
     "divergence": ((2,), 1, (), 0, -1),
     "curl": ((2,), 1, (), 0, -1),
     "vorticity_divergence": ((2,), 1, (2,), 0, -1),
+}
+# Of one order each, as a device runs them.
+ORDERS = {
+    item.order.py_func.__name__.removesuffix("_order"): item.order
+    for module in (_scalars, _gradient, _divergence)
+    for item in vars(module).values()
+    if isinstance(item, Operator)
 }
 each_operator = pytest.mark.parametrize("name", OPERATORS)
 R = 2.5

@@ -5,9 +5,22 @@ import pytest
 
 import sht
 from enzyme_rules._cupy import cupy
-from llvm import Const, Duplicated, Forward, Reverse, autodiff, grad, kernel, value_and_grad
+from llvm import (
+    Const,
+    Duplicated,
+    Forward,
+    Reverse,
+    autodiff,
+    grad,
+    hvp,
+    jvp,
+    kernel,
+    value_and_grad,
+    vjp,
+)
 from tests import kernel_cases
 from tests.kernel_cases import N, mapped
+from tests.sht_operator_cases import each_operator, given_to, wanted_of
 from tests.test_llvm_kernels import named, random_like, same_strides
 
 pytestmark = pytest.mark.gpu
@@ -75,6 +88,22 @@ def test_additions_by_all_threads(device):
     assert float(dw[0]) == pytest.approx(n * np.exp(-1.0), rel=1e-10)
 
 
+def test_products(device):
+    case = next(case for case in kernel_cases.CASES if case.name == "misfit")
+    run, tangents = kernel(case.body)[N], (np.ones(N), None, 0.3)
+    arrays = tuple(device.asarray(x) if np.ndim(x) else x for x in case.arguments)
+    there = (device.ones(N), None, 0.3)
+    np.testing.assert_allclose(
+        jvp(run, arrays, there), jvp(run, case.arguments, tangents), rtol=N * case.eps
+    )
+    found = vjp(run, *arrays, argnums=0)[1](2.0)[0]
+    expected = vjp(run, *case.arguments, argnums=0)[1](2.0)[0]
+    np.testing.assert_allclose(device.asnumpy(found), expected, rtol=1e-13)
+    for x, y in zip(hvp(run, arrays, there), hvp(run, case.arguments, tangents), strict=True):
+        np.testing.assert_allclose(device.asnumpy(x[0]), y[0], rtol=1e-12)
+        assert float(x[1]) == pytest.approx(y[1], rel=1e-12)
+
+
 def test_current_stream_and_device(device):
     field, data = device.random.random(N), device.random.random(N)
     run = value_and_grad(kernel(kernel_cases.misfit)[N])
@@ -103,6 +132,43 @@ def test_transform(device, name, grid, dtype):
     assert isinstance(found, device.ndarray)
     error = np.abs(device.asnumpy(found) - expected).max() / np.abs(expected).max()
     assert error < (1e-13 if dtype == "float64" else 1e-6)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@each_operator
+def test_operators(device, name, transposed):
+    given = (wanted_of if transposed else given_to)(name, 31, 20, (3,))
+    function = getattr(sht.operators, "adjoint_" * transposed + name)
+    expected, found = function(given, 31, 20), function(device.asarray(given), 31, 20)
+    assert isinstance(found, device.ndarray)
+    error = np.abs(device.asnumpy(found) - expected).max() / np.abs(expected).max()
+    assert error < 1e-15
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_values_at_points(device, dtype):
+    rng, n, lmax = np.random.default_rng(1), 1000, 63
+    theta, phi = rng.uniform(0, np.pi, n), rng.uniform(0, 7, n)
+    a = given_to("laplacian", lmax, lmax, (3,)).astype(np.result_type(dtype, np.complex64))
+    expected = sht.evaluate(a, theta, phi, lmax)
+    found = sht.evaluate(device.asarray(a), theta, phi, lmax)
+    eps = np.finfo(dtype).eps
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(device.asnumpy(found), expected, atol=8 * eps * lmax * scale)
+    back = sht.adjoint_evaluate(expected, theta, phi, lmax)
+    there = sht.adjoint_evaluate(
+        device.asarray(expected), device.asarray(theta), device.asarray(phi), lmax
+    )
+    scale = np.abs(back).max()
+    np.testing.assert_allclose(device.asnumpy(there), back, atol=8 * eps * lmax * scale)
+
+
+def test_rotations(device):
+    lmax, angles = 63, (0.3, 1.1, -2.0)
+    a = given_to("laplacian", lmax, lmax, (3,))
+    for function in (sht.rotate, sht.adjoint_rotate):
+        expected, found = function(a, lmax, *angles), function(device.asarray(a), lmax, *angles)
+        assert np.abs(device.asnumpy(found) - expected).max() < 1e-14 * np.abs(expected).max()
 
 
 def test_loss_through_the_transform(device):

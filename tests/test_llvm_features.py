@@ -159,7 +159,22 @@ def test_gradient(case, check):
     check(case)
 
 
-TWICE = [gamma_functions, sorting, growing_lists, lists_of_things, kernels, indexing]
+@numba.njit
+def choosing_with_itself(x):
+    return choosing(x, x * x)
+
+
+TWICE = [
+    gamma_functions,
+    sorting,
+    order_statistics,
+    choosing_with_itself,
+    growing_lists,
+    lists_of_things,
+    kernels,
+    indexing,
+    rebound,
+]
 
 
 @pytest.mark.parametrize("function", TWICE, ids=lambda f: f.py_func.__name__)

@@ -204,10 +204,18 @@ def test_gradient(case, check):
     check(case)
 
 
-@pytest.mark.parametrize("function", [control, extensions, more_random], ids=lambda f: f.__name__)
+@numba.njit
+def of_series_of_one(x):
+    return of_series(x, x * x + 1.0)
+
+
+TWICE = [parts_of_matrices, of_matrices, of_series_of_one, control, extensions, more_random]
+
+
+@pytest.mark.parametrize("function", TWICE, ids=lambda f: f.__name__)
 def test_second_derivative(function):
     """Against differences of fourth order of the gradient."""
-    x = M if function is extensions else X
+    x = M if function in (extensions, parts_of_matrices, of_matrices) else X
     v = np.random.default_rng(1).standard_normal(x.shape)
     step = 1e-3
 

@@ -41,6 +41,9 @@ def others(a, b, k):
         total += k[0] * pair(np.outer(a[0], b[:, 0]))
     if k[1] != 0:
         total += k[1] * pair(np.kron(a, np.ascontiguousarray(b)))
+        row, column = a[0].copy(), b[:, 0].copy()
+        total += k[1] * pair(np.kron(np.kron(row, column), a))
+        total += k[1] * (np.kron(row, column)[1] * np.kron(a, row)[0, 1]).real
     if k[2] != 0:
         total += k[2] * (np.trace(a * a) + np.trace(a @ a, 1) - np.trace(a, -1)).real
     if k[3] != 0:

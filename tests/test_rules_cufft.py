@@ -1,9 +1,12 @@
 """Real FFTs of many rings, as they run on the host: NumPy's ring by ring, and dot tests."""
 
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
-from enzyme_rules import _cupy
+from enzyme_rules import _cupy, _device_ffts
 from enzyme_rules._cupy import DeviceError
 from enzyme_rules.cufft import (
     batch_rings,
@@ -15,6 +18,8 @@ from enzyme_rules.cufft import (
     spectrum_of,
     values_of,
 )
+from tests import standin_cuda
+from tests.standin_cuda import Graph, Plan1d, Stream, current_stream, ndarray
 
 LENGTHS = [
     pytest.param([12, 12, 12], id="full"),
@@ -152,3 +157,158 @@ def test_no_cufft(monkeypatch):
     monkeypatch.setattr(_cupy, "cupy", WithoutCufft)
     with pytest.raises(DeviceError, match=r"need cuFFT.*Failure finding.*enzyme-sht\[cuda12\]"):
         _cupy.cufft()
+
+
+# On a device, on the stand-in: many lengths are one launch from the third time on
+
+
+MANY = [4, 8, 12, 16, 20, 20, 16, 12, 8, 4]
+
+
+@pytest.fixture
+def gpu(monkeypatch, tmp_path):
+    standin_cuda.install(monkeypatch, tmp_path)
+    monkeypatch.setattr(_device_ffts, "_places", _device_ffts._Places())
+
+
+def started(run):
+    """The calls of cuFFT that were made from the host, and the graphs that were launched."""
+    before = Plan1d.calls, Graph.launched
+    run()
+    return Plan1d.calls - before[0], Graph.launched - before[1]
+
+
+def on_device(lengths, dtype=np.float64):
+    rings = batch_rings(lengths)
+    values, spectra = random_arrays(rings, dtype, 4)
+    return rings, ndarray(values), ndarray(spectra)
+
+
+@precise
+def test_what_is_done_again_is_one_launch(gpu, dtype):
+    rings, values, spectra = on_device(MANY, dtype)
+    counts = []
+    for seed in (5, 6, 7, 8):
+        given, half = random_arrays(rings, dtype, seed)
+        values[:], spectra[:] = given, half
+        rings_twice = _host(rings, given, half)
+        found = ndarray(np.full_like(given, np.nan))
+        counts.append(started(lambda: rfft_rings_into(spectra, values, rings, FIELDS)))
+        np.testing.assert_array_equal(spectra.get(), rings_twice[0])
+        spectra[:] = half
+        counts.append(started(lambda: brfft_rings_into(values, spectra, rings, FIELDS)))
+        np.testing.assert_array_equal(values.get(), rings_twice[1])
+        brfft_rings_into(found, ndarray(half), rings, FIELDS)  # elsewhere, in between
+        np.testing.assert_array_equal(found.get(), rings_twice[1])
+    assert counts == [(5, 0)] * 2 + [(5, 1)] * 2 + [(0, 1)] * 4
+
+
+def _host(rings, given, half):
+    spectra, values = np.empty_like(half), np.empty_like(given)
+    rfft_rings_into(spectra, given, rings, FIELDS)
+    brfft_rings_into(values, half.copy(), rings, FIELDS)
+    return spectra, values
+
+
+def test_one_length_needs_no_graph(gpu):
+    rings, values, spectra = on_device([12] * 6)
+    for _ in range(4):
+        assert started(lambda: rfft_rings_into(spectra, values, rings, FIELDS)) == (1, 0)
+
+
+def test_other_rings_or_fields_on_the_same_memory(gpu):
+    """Equal sizes, other divisions: another graph."""
+    for lengths in (MANY, [*MANY[:-2], 6, 6], MANY):
+        rings = batch_rings(lengths)
+        values, spectra = random_arrays(rings, np.float64, 4)
+        _same_memory[0][: values.size] = values
+        there = ndarray(_same_memory[0])[: values.size], ndarray(_same_memory[1])[: spectra.size]
+        for _ in range(3):
+            rfft_rings_into(there[1], there[0], rings, FIELDS)
+            np.testing.assert_array_equal(there[1].get(), _host(rings, values, spectra)[0])
+
+
+_same_memory = np.zeros(1000), np.zeros(1000, complex)
+
+
+def test_the_oldest_graphs_go(gpu, monkeypatch):
+    monkeypatch.setattr(_device_ffts, "_MOST_GRAPHS", 2)
+    rings, values, spectra = on_device(MANY)
+    others = [ndarray(np.empty_like(spectra.get())) for _ in range(3)]
+
+    def run(output):
+        return started(lambda: rfft_rings_into(output, values, rings, FIELDS))
+
+    assert [run(spectra) for _ in range(3)] == [(5, 0), (5, 1), (0, 1)]
+    assert [run(output) for output in (*others, spectra)] == [(5, 0)] * 4
+    (place,) = _device_ffts._places.all.values()
+    assert len(place.graphs) == 2
+    for _ in range(5):  # more places than there is room for: none is captured, all are right
+        for output in (*others, spectra):
+            assert run(output) == (5, 0)
+
+
+def test_where_cuda_refuses_to_capture(gpu, monkeypatch):
+    monkeypatch.setattr(Stream, "can_capture", False)
+    rings, values, spectra = on_device(MANY)
+    for _ in range(3):
+        assert started(lambda: rfft_rings_into(spectra, values, rings, FIELDS)) == (5, 0)
+
+
+def test_calls_that_fail_while_they_are_captured(gpu, monkeypatch):
+    rings, values, spectra = on_device(MANY)
+    want = _host(rings, values.get(), spectra.get())[0]
+    rfft_rings_into(spectra, values, rings, FIELDS)
+    original = Plan1d.fft
+
+    def fails(self, given, output, direction):
+        if current_stream().ptr and self.n == 12:
+            raise RuntimeError("CUFFT_EXEC_FAILED")
+        original(self, given, output, direction)
+
+    monkeypatch.setattr(Plan1d, "fft", fails)
+    spectra[:] = 0
+    rfft_rings_into(spectra, values, rings, FIELDS)
+    np.testing.assert_array_equal(spectra.get(), want)
+    assert current_stream().ptr == 0
+
+
+def test_inside_of_a_capture_of_the_users_own(gpu):
+    rings, values, spectra = on_device(MANY)
+    want = _host(rings, values.get(), spectra.get())[0]
+    with Stream() as mine:
+        for _ in range(2):
+            rfft_rings_into(spectra, values, rings, FIELDS)
+        spectra[:] = 0
+        mine.begin_capture()
+        assert started(lambda: rfft_rings_into(spectra, values, rings, FIELDS)) == (5, 0)
+        graph = mine.end_capture()
+        assert not spectra.get().any()
+    graph.launch()
+    np.testing.assert_array_equal(spectra.get(), want)
+
+
+def test_each_stream_and_thread_has_its_own(gpu):
+    rings, values, spectra = on_device(MANY)
+
+    def run():
+        return started(lambda: rfft_rings_into(spectra, values, rings, FIELDS))
+
+    assert [run() for _ in range(3)] == [(5, 0), (5, 1), (0, 1)]
+    with Stream():
+        assert [run() for _ in range(3)] == [(5, 0), (5, 1), (0, 1)]
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(run).result() == (5, 0)
+    assert run() == (0, 1)
+
+
+@pytest.mark.skipif(find_spec("cupy") is None, reason="CuPy is not installed")
+def test_cupy_has_what_the_standin_has():
+    import cupy
+
+    assert {"begin_capture", "end_capture", "is_capturing", "synchronize"} <= set(
+        dir(cupy.cuda.Stream)
+    )
+    assert "launch" in dir(cupy.cuda.Graph)
+    assert "launch(self, stream=None)" in cupy.cuda.Graph.launch.__doc__
+    assert issubclass(cupy.cuda.runtime.CUDARuntimeError, RuntimeError)

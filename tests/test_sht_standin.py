@@ -6,7 +6,7 @@ import pytest
 
 import sht
 from enzyme_rules._cupy import DeviceError
-from llvm import kernel
+from llvm import _bound_launch, kernel
 from tests import standin_cuda
 from tests.standin_cuda import ndarray
 
@@ -66,6 +66,44 @@ def test_winds(gpu, method, space):
     out = ndarray(np.full_like(expected, np.nan))
     assert getattr(t, method)(ndarray(given.copy()), out=out) is out
     np.testing.assert_array_equal(out.get(), found.get())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_launches_wait_for_nothing(gpu, name, monkeypatch):
+    """No kernel of a map may raise, allocate, or fail: each is started the short way."""
+
+    def refuse(*_):
+        raise AssertionError("the long way")
+
+    monkeypatch.setattr(_bound_launch.BoundLaunch, "_long_way", refuse)
+    t = sht.Transform(5, sht.grids.named("O4"))
+    getattr(t, name)(ndarray(given_to(t, name)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_repeated(gpu, name):
+    """FFTs become graphs of addresses, which the memory of other calls may have in between."""
+    t = sht.Transform(5, sht.grids.named("O4"))
+    given = [given_to(t, name, count) for count in (2, 3)]
+    want = [getattr(t, name)(ndarray(x)).get() for x in given]
+    kept = []
+    for _ in range(10):
+        for x, y in zip(given, want, strict=True):
+            kept.append(getattr(t, name)(ndarray(x)))
+            np.testing.assert_array_equal(kept[-1].get(), y)
+
+
+def test_what_is_made_of_maps(gpu):
+    t, coarse = sht.Transform(5, sht.grids.named("H4")), sht.Transform(3, sht.grids.named("F4"))
+    field, a = given_to(t, "analysis"), given_to(t, "synthesis")
+    for run, x in (
+        (lambda f: sht.regrid_spectral(f, t, coarse), field),
+        (lambda f: sht.jacobi_analysis(f, t, 2), field),
+        (lambda f: sht.adjoint_jacobi_analysis(f, t, 2), a),
+    ):
+        expected, found = run(x), run(ndarray(x.copy()))
+        assert isinstance(found, ndarray)
+        np.testing.assert_allclose(found.get(), expected, atol=1e-13 * np.abs(expected).max())
 
 
 @numba.njit

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from sht._apply import Space, apply_map
+from sht._apply import Space, apply_map, apply_run, place_of
+from sht._device_orders import run_by_orders
 from sht._packed import check_packed, precision_of
+from sht._rows import row_of
 from sht._spectrum import check_truncation, ncoef
 
 
@@ -30,12 +34,19 @@ def truncate_into(b, a, lmax, mmax, new_lmax, new_mmax):
     check_packed(a, lmax, mmax)
     check_packed(b, new_lmax, new_mmax)
     for m in range(new_mmax + 1):
-        to, first = m * (2 * new_lmax + 1 - m) // 2, m * (2 * lmax + 1 - m) // 2
-        end = min(lmax, new_lmax) + 1 if m <= mmax else m
-        for l in range(m, end):  # noqa: E741
-            b[to + l] = a[first + l]
-        for l in range(end, new_lmax + 1):  # noqa: E741
-            b[to + l] = 0.0
+        truncate_order(b, a, m, (0, new_lmax + 1), new_lmax, lmax, mmax)
+
+
+@njit(error_model="numpy")
+def truncate_order(b, a, m, some, new_lmax, lmax, mmax):
+    """Some rows of one order, as the maps of `sht.operators._one_order`."""
+    row, given = row_of(b, m, new_lmax), row_of(a, m, lmax)
+    kept = min(lmax, new_lmax) + 1 - m if m <= mmax else 0
+    end = min(len(row), some[1])
+    for i in range(some[0], min(kept, end)):
+        row[i] = given[i]
+    for i in range(max(kept, some[0]), end):
+        row[i] = 0.0
 
 
 def truncate(
@@ -80,7 +91,14 @@ def truncate(
     call = "truncate(a, lmax, new_lmax, mmax, new_mmax)"
     lmax, mmax = check_truncation(call, lmax, mmax)
     new_lmax, new_mmax = check_truncation(call, new_lmax, new_mmax)
-    dtype = precision_of(a).complex
-    source, target = Space((ncoef(lmax, mmax),), dtype), Space((ncoef(new_lmax, new_mmax),), dtype)
-    constants = (lmax, mmax, new_lmax, new_mmax)
-    return apply_map(call, truncate_into, a, source, target, constants, out)
+    library, device, there = place_of(call, a, out)
+    with there:
+        dtype = precision_of(a).complex
+        source = Space((ncoef(lmax, mmax),), dtype)
+        target = Space((ncoef(new_lmax, new_mmax),), dtype)
+        if device is None:
+            constants = (lmax, mmax, new_lmax, new_mmax)
+            return apply_map(call, truncate_into, a, source, target, constants, out)
+        new = new_lmax, new_mmax
+        run = functools.partial(run_by_orders, library, truncate_order, new, (lmax, mmax), False)
+        return apply_run(call, run, a, source, target, out, library)

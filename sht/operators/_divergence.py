@@ -5,12 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _kernels
+from . import _kernels, _one_order
 from ._call import PAIR, PAIR_OF_ONE_DEGREE_MORE, SCALAR, Operator, apply
 
-DIVERGENCE = Operator(_kernels.divergence_into, PAIR_OF_ONE_DEGREE_MORE, SCALAR)
-CURL = Operator(_kernels.curl_into, PAIR_OF_ONE_DEGREE_MORE, SCALAR)
-BOTH = Operator(_kernels.vorticity_divergence_into, PAIR_OF_ONE_DEGREE_MORE, PAIR)
+DIVERGENCE = Operator(
+    _kernels.divergence_into, _one_order.divergence_order, PAIR_OF_ONE_DEGREE_MORE, SCALAR
+)
+CURL = Operator(_kernels.curl_into, _one_order.curl_order, PAIR_OF_ONE_DEGREE_MORE, SCALAR)
+BOTH = Operator(
+    _kernels.vorticity_divergence_into,
+    _one_order.vorticity_divergence_order,
+    PAIR_OF_ONE_DEGREE_MORE,
+    PAIR,
+)
 
 
 def divergence(

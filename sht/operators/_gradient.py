@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _kernels
+from . import _kernels, _one_order
 from ._call import PAIR, PAIR_OF_ONE_DEGREE_MORE, SCALAR, Operator, apply
 
-COSLAT_GRADIENT = Operator(_kernels.coslat_gradient_into, SCALAR, PAIR_OF_ONE_DEGREE_MORE)
-COSLAT_WIND = Operator(_kernels.coslat_wind_into, PAIR, PAIR_OF_ONE_DEGREE_MORE)
+COSLAT_GRADIENT = Operator(
+    _kernels.coslat_gradient_into, _one_order.coslat_gradient_order, SCALAR, PAIR_OF_ONE_DEGREE_MORE
+)
+COSLAT_WIND = Operator(
+    _kernels.coslat_wind_into, _one_order.coslat_wind_order, PAIR, PAIR_OF_ONE_DEGREE_MORE
+)
 
 
 def coslat_gradient(

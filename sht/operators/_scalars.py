@@ -5,14 +5,25 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _kernels
+from . import _kernels, _one_order
 from ._call import ONE_DEGREE_MORE, SCALAR, Operator, apply
 
-LAPLACIAN = Operator(_kernels.laplacian_into, SCALAR, SCALAR)
-INVERSE_LAPLACIAN = Operator(_kernels.inverse_laplacian_into, SCALAR, SCALAR)
-LONGITUDE = Operator(_kernels.longitude_derivative_into, SCALAR, SCALAR)
-COSLAT_LATITUDE = Operator(_kernels.coslat_latitude_derivative_into, SCALAR, ONE_DEGREE_MORE)
-TIMES_SINLAT = Operator(_kernels.times_sinlat_into, SCALAR, ONE_DEGREE_MORE)
+LAPLACIAN = Operator(_kernels.laplacian_into, _one_order.laplacian_order, SCALAR, SCALAR)
+INVERSE_LAPLACIAN = Operator(
+    _kernels.inverse_laplacian_into, _one_order.inverse_laplacian_order, SCALAR, SCALAR
+)
+LONGITUDE = Operator(
+    _kernels.longitude_derivative_into, _one_order.longitude_derivative_order, SCALAR, SCALAR
+)
+COSLAT_LATITUDE = Operator(
+    _kernels.coslat_latitude_derivative_into,
+    _one_order.coslat_latitude_derivative_order,
+    SCALAR,
+    ONE_DEGREE_MORE,
+)
+TIMES_SINLAT = Operator(
+    _kernels.times_sinlat_into, _one_order.times_sinlat_order, SCALAR, ONE_DEGREE_MORE
+)
 
 
 def laplacian(
@@ -55,7 +66,7 @@ def laplacian(
     Examples
     --------
     >>> laplacian([1, 1, 1 + 0j], lmax=1).real.tolist()
-    [-0.0, -2.0, -2.0]
+    [0.0, -2.0, -2.0]
     """
     return apply("laplacian(a, lmax, mmax, radius)", LAPLACIAN, a, lmax, mmax, radius, out=out)
 

@@ -1,0 +1,135 @@
+"""Choices between a constant and a number that varies, kept apart from what is computed of them.
+
+LLVM makes ``log(x > c ? x : c)`` a choice between ``log(x)`` and a constant, by branches that hold
+nothing else as well as by `np.maximum`. Reverse mode then differentiates the logarithm of an x that
+was not chosen, and adds 0 · ∞. Here the choice goes through a function that LLVM does not look
+into, which is taken out again when Enzyme has run.
+"""
+
+from __future__ import annotations
+
+import re
+
+import llvmlite.binding as llvm
+
+from ._target_machine import target_machine
+
+_CHOSEN = "chosen"
+# optnone, or LLVM finds that it returns its argument.
+_FUNCTION = """
+define internal {0} @chosen_{0}({0} %x) noinline optnone nounwind willreturn memory(none) {{
+  ret {0} %x
+}}
+"""
+_OPENED = re.compile(
+    rf"^(define internal [^@\n]*@\w*{_CHOSEN}_(?:double|float)\([^)]*\))[^{{\n]*", re.M
+)
+_DEFINITION = re.compile(r"^define .*?^}", re.M | re.S)
+# Not what has a number: it must keep its place in the text. LLVM has looked at it before us.
+_NAME = r'(?:"[^"]*"|[\w.$-]*[A-Za-z._$-][\w.$-]*)'
+_LABEL = re.compile(r'^("[^"]*"|[\w.$-]+):')
+_TARGET = re.compile(r'\blabel %("[^"]*"|[\w.$-]+)')
+_PHI = re.compile(r"^  %\S+ = phi ")
+_CHOICE = re.compile(
+    rf"^  %(?P<name>{_NAME}) = (?P<made>(?:phi (?P<joined>double|float) "
+    r"|select (?:\w+ )*?i1 [^,]+, (?P<selected>double|float) )(?P<items>.*))"
+)
+_WAY = re.compile(r'\[ ([^,]+), %("[^"]*"|[\w.$-]+) \]')
+_STATUS = re.compile(r"^  %\S+ = phi i32 (.*)")
+_NUMBER = re.compile(r"[-+]?\d")
+
+
+def with_choices_kept(ir: str) -> str:
+    """The module with every such choice behind a call; as it was, if there is none."""
+    module = llvm.parse_assembly(ir)
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_sroa_pass()
+    passes.run(
+        module, llvm.create_pass_builder(target_machine(), llvm.create_pipeline_tuning_options())
+    )
+    text = str(module)
+    kept = _DEFINITION.sub(_choices_kept, text)
+    if kept == text:
+        return ir
+    kinds = [kind for kind in ("double", "float") if f"@{_CHOSEN}_{kind}(" in kept]
+    return kept + "".join(map(_FUNCTION.format, kinds))
+
+
+def with_choices_open(ir: str) -> str:
+    """What Enzyme has made of it, for LLVM to look into again."""
+    return _OPENED.sub(r"\1 alwaysinline ", ir)
+
+
+def _choices_kept(found: re.Match[str]) -> str:
+    lines = found[0].splitlines()
+    heads = _heads_of_loops(lines)
+    made: list[str] = []
+    calls: list[str] = []
+    head, failing = False, set[str]()
+    for i, line in enumerate(lines):
+        if label := _LABEL.match(line):
+            head, failing = label[1] in heads, _failing_ways(lines, i + 1)
+        if calls and not _PHI.match(line):
+            made += calls
+            calls = []
+        choice = _CHOICE.match(line)
+        # What a loop hands on is no choice, and would keep LLVM from seeing a sum.
+        if choice and not (choice["joined"] and head) and _is_open(choice, failing):
+            name, kind = choice["name"], choice["joined"] or choice["selected"]
+            before = f'"{_CHOSEN} {name.strip(chr(34))}"'
+            line = f"  %{before} = {choice['made']}"
+            calls.append(f"  %{name} = call {kind} @{_CHOSEN}_{kind}({kind} %{before})")
+        made.append(line)
+    return "\n".join(made)
+
+
+def _failing_ways(lines: list[str], start: int) -> set[str]:
+    """The blocks that lead here with an exception: Numba returns zero then, which is not used."""
+    failing = set[str]()
+    for line in lines[start:]:
+        if not _PHI.match(line):
+            break
+        if status := _STATUS.match(line):
+            failing |= {block for code, block in _WAY.findall(status[1]) if code not in ("0", "-2")}
+    return failing
+
+
+def _is_open(choice: re.Match[str], failing: set[str]) -> bool:
+    """Whether some of the items are numbers, and some are not."""
+    if choice["joined"]:
+        items = [item for item, block in _WAY.findall(choice["items"]) if block not in failing]
+    else:
+        one, other = choice["items"].split(", ")[:2]
+        items = [one, other.split()[-1]]
+    numbers = [bool(_NUMBER.match(item)) for item in items if item not in ("undef", "poison")]
+    return any(numbers) and not all(numbers)
+
+
+def _heads_of_loops(lines: list[str]) -> set[str]:
+    """The blocks that something leads back to."""
+    leads_to: dict[str, list[str]] = {"": []}
+    block = ""
+    for line in lines:
+        if label := _LABEL.match(line):
+            block = label[1]
+            leads_to.setdefault(block, [])
+            if not leads_to[""] and len(leads_to) == 2:
+                leads_to[""].append(block)  # the first block has a label
+        leads_to[block] += _TARGET.findall(line)
+    heads: set[str] = set()
+    state = {"": True}  # on the way, or done
+    path = [("", iter(leads_to[""]))]
+    while path:
+        name, rest = path[-1]
+        for successor in rest:
+            if state.get(successor):
+                heads.add(successor)
+            elif successor not in state:
+                state[successor] = True
+                path.append((successor, iter(leads_to[successor])))
+                break
+        else:
+            state[name] = False
+            path.pop()
+    return heads

@@ -1,0 +1,179 @@
+"""Tuples that keep their arrays are looked at once; what a call finds there it must still check."""
+
+import copy
+import gc
+import pickle
+import weakref
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import pytest
+
+from llvm import Const, Duplicated, Reverse, autodiff, grad, value_and_grad
+from llvm._fixed import findings_of, once
+
+
+class _Plan(NamedTuple):
+    factor: Any
+    weights: np.ndarray
+    room: np.ndarray
+
+
+class Plan(_Plan):
+    _keeps_arrays_ = True
+
+
+class Plain(NamedTuple):
+    factor: Any
+    weights: np.ndarray
+    room: np.ndarray
+
+
+def made(cls, n=5, seed=0):
+    return cls(2.0 + seed, np.random.default_rng(seed).normal(size=n), np.full(n, np.nan))
+
+
+@numba.njit
+def weighted(x, plan, out):
+    for i in range(len(x)):
+        plan.room[i] = plan.factor * x[i] ** 2
+    for i in range(len(x)):
+        out[i] = plan.weights[i] * plan.room[i]
+    return out.sum()
+
+
+def expected(x, plan):
+    return 2.0 * plan.factor * plan.weights * x
+
+
+X = np.array([0.5, -1.0, 2.0, 3.0, -0.25])
+
+
+@pytest.mark.parametrize("cls", [Plan, Plain])
+def test_calls_in_turn(cls):
+    """With two tuples in turn, other arrays beside them, and the first one again."""
+    gradient, first, second = value_and_grad(weighted), made(cls), made(cls, seed=1)
+    for plan in (first, first, second, second, first, made(cls, seed=2)):
+        for x in (X, X[::-1].copy(), X + 1.0):
+            value, found = gradient(x, plan, np.empty(5))
+            np.testing.assert_allclose(found, expected(x, plan), rtol=1e-15)
+            np.testing.assert_allclose(value, (expected(x, plan) * x / 2.0).sum(), rtol=1e-14)
+
+
+def test_other_sizes():
+    gradient = grad(weighted)
+    for n in (5, 3, 5, 8):
+        plan, x = made(Plan, n), np.ones(n)
+        np.testing.assert_allclose(gradient(x, plan, np.empty(n)), expected(x, plan), rtol=1e-15)
+
+
+@numba.njit
+def reads_what_was_there(x, plan):
+    plan.room[0] += x[0]
+    return plan.room[0] ** 2
+
+
+def test_hidden_shadows_begin_at_zero():
+    """This function leaves a cotangent in the shadow of what it found there."""
+    plan, gradient = made(Plan), grad(reads_what_was_there)
+    for room in (1.0, 4.0, 9.0):
+        plan.room[0] = room
+        np.testing.assert_allclose(gradient(X, plan)[0], 2.0 * (room + X[0]), rtol=1e-15)
+
+
+def test_content_may_change():
+    plan, gradient = made(Plan), grad(weighted)
+    for factor in (1.0, -2.0):
+        plan.weights[:] *= factor
+        np.testing.assert_allclose(gradient(X, plan, np.empty(5)), expected(X, plan), rtol=1e-15)
+
+
+@pytest.mark.parametrize("again", [0, 2], ids=["at first", "later"])
+@pytest.mark.parametrize(
+    "overlapping",
+    [
+        pytest.param(lambda p: (X, p, p.weights), id="output and weights"),
+        pytest.param(lambda p: (X, p, p.room), id="output and work space"),
+        pytest.param(lambda p: (p.room, p, np.empty(5)), id="input and work space"),
+    ],
+)
+def test_overlaps_are_refused(overlapping, again):
+    plan, gradient = made(Plan), grad(weighted)
+    for _ in range(again):
+        gradient(X, plan, np.empty(5))
+    with pytest.raises(ValueError, match=r"two that share memory: one of shape \(5,\)"):
+        gradient(*overlapping(plan))
+    np.testing.assert_allclose(gradient(X, plan, np.empty(5)), expected(X, plan), rtol=1e-15)
+
+
+@numba.njit
+def reads_only(x, plan):
+    return (plan.weights * x).sum()
+
+
+def test_what_is_only_read_may_overlap():
+    plan, gradient = made(Plan), grad(reads_only)
+    for _ in range(2):
+        np.testing.assert_array_equal(gradient(plan.weights, plan), plan.weights)
+
+
+def test_varying():
+    """A tuple that varies is looked at anew: its shadows are the caller's."""
+    plan = made(Plan)
+    for _ in range(2):
+        found = grad(reads_only, argnums=1)(X, plan)
+        np.testing.assert_array_equal(found.weights, X)
+        assert type(found) is Plan
+
+
+def test_autodiff_in_turn_with_grad():
+    """Both use the program, one with hidden shadows and one with the caller's."""
+    plan, gradient = made(Plan), grad(weighted)
+    for _ in range(2):
+        np.testing.assert_allclose(gradient(X, plan, np.empty(5)), expected(X, plan), rtol=1e-15)
+        dx = np.zeros(5)
+        shadow = Plain(None, np.zeros(5), np.zeros(5))
+        autodiff(Reverse, weighted, Duplicated(X, dx), Duplicated(plan, shadow), Const(np.empty(5)))
+        np.testing.assert_allclose(dx, expected(X, plan), rtol=1e-15)
+        np.testing.assert_allclose(shadow.weights, plan.factor * X**2, rtol=1e-15)
+
+
+def through_pickle(plan):
+    return pickle.loads(pickle.dumps(plan))  # noqa: S301
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, through_pickle])
+def test_copies_have_findings_of_their_own(make):
+    plan = made(Plan)
+    grad(weighted)(X, plan, np.empty(5))
+    assert findings_of(plan)
+    other = make(plan)
+    assert not findings_of(other)
+    np.testing.assert_allclose(grad(weighted)(X, other, np.empty(5)), expected(X, plan), rtol=1e-15)
+
+
+def test_a_variant_that_takes_over_attributes():
+    plan = made(Plan)
+    grad(weighted)(X, plan, np.empty(5))
+    other = plan._replace(weights=plan.weights + 1.0)
+    vars(other).update(vars(plan))
+    np.testing.assert_allclose(
+        grad(weighted)(X, other, np.empty(5)), expected(X, other), rtol=1e-15
+    )
+
+
+def test_found_once():
+    looks = []
+    for value in (plan := made(Plan), plan, made(Plan), made(Plain), made(Plain)):
+        once(value, "looks", lambda x: looks.append(x) or len(looks))
+    assert len(looks) == 4
+
+
+def test_memory_of_a_tuple_is_not_kept():
+    gradient, plan = grad(weighted), made(Plan)
+    gradient(X, plan, np.empty(5))
+    weights = weakref.ref(plan.weights)
+    del plan
+    gc.collect()
+    assert weights() is None
