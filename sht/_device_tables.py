@@ -1,6 +1,6 @@
 """What the kernels see of a transform: for each stage no more than it reads.
 
-The same types for scalars and spin, so that one compiled kernel serves both.
+The same types for scalars, spin and vectors, so that one compiled kernel serves all.
 """
 
 from __future__ import annotations
