@@ -27,7 +27,8 @@ class Workspace:
     ----------
     program : Program
     hidden : sequence of int
-        Positions of shadows that nobody looks at after a call.
+        Positions of shadows that nobody looks at after a call: in reverse mode, where each item has
+        one.
 
     Attributes
     ----------
@@ -38,15 +39,15 @@ class Workspace:
     def __init__(self, program: Any, hidden: Sequence[int]) -> None:
         self._frame = program.frame
         self.block = self._frame.new_block()
-        self._slices = list(pairwise(program.starts))
+        self._firsts = program.starts[:-1]
         self._hidden: dict[int, Any] = dict.fromkeys(hidden)
         self._copies: dict[int, Any] = {}
         seen = [
             k for k, item in enumerate(self._frame.items) if item.varies and k not in self._hidden
         ]
         # Arguments all of whose shadows are kept here; the others' words change with each call.
-        self._keeps = [not any(a <= k < b for k in seen) for a, b in self._slices]
-        self._known: list[_Known | None] = [None] * len(self._slices)
+        self._keeps = [not any(a <= k < b for k in seen) for a, b in pairwise(program.starts)]
+        self._known: list[_Known | None] = [None] * len(self._firsts)
 
     def fill(
         self, arguments: Sequence[Any], shadows: list[Any], seed: float
@@ -61,28 +62,31 @@ class Workspace:
         self._frame.fill_returned(self.block, seed)
         spans: list[Span] = []
         known: list[_Known] = []
-        for i, (argument, (a, b)) in enumerate(zip(arguments, self._slices, strict=True)):
+        for i, (argument, first) in enumerate(zip(arguments, self._firsts, strict=True)):
             findings = findings_of(argument) if self._keeps[i] else None
             last = self._known[i]
             if last is not None and findings is not None and last.findings() is findings:
-                for shadow in last.hidden:
+                for k, shadow in zip(last.places, last.hidden, strict=True):
                     shadow.fill(0)
-                shadows[a:b] = last.shadows
+                    shadows[k] = shadow
                 known.append(last)
                 continue
             values = flatten((argument,))
-            mine = self._clear_hidden(a, values, shadows)
-            found = self._frame.fill_items(self.block, a, values, shadows)
+            places, mine = self._clear_hidden(first, values, shadows)
+            found = self._frame.fill_items(self.block, first, values, shadows)
             if findings is None:
                 self._known[i] = None
                 spans += found
             else:
-                last = self._known[i] = _Known(findings, mine, shadows[a:b], found)
+                last = self._known[i] = _Known(findings, places, mine, found)
                 known.append(last)
         return _overlap(spans, known)
 
-    def _clear_hidden(self, first: int, values: list[Any], shadows: list[Any]) -> list[Any]:
-        mine = []
+    def _clear_hidden(
+        self, first: int, values: list[Any], shadows: list[Any]
+    ) -> tuple[list[int], list[Any]]:
+        """Put zeros in the places of the hidden shadows of these items; the places, and them."""
+        places, mine = [], []
         for k, value in enumerate(values, first):
             if k in self._hidden:
                 kept = self._hidden[k]
@@ -91,8 +95,9 @@ class Workspace:
                 else:
                     kept.fill(0)
                 shadows[k] = kept
+                places.append(k)
                 mine.append(kept)
-        return mine
+        return places, mine
 
     def copies(self, values: Sequence[Any]) -> list[Any]:
         """The values of all items, with copies of the arrays that the function may write."""
@@ -114,11 +119,11 @@ class _Known:
     """What a tuple that keeps its arrays has put into the block, and where its memory is."""
 
     def __init__(
-        self, findings: Findings, hidden: list[Any], shadows: list[Any], spans: list[Span]
+        self, findings: Findings, places: list[int], hidden: list[Any], spans: list[Span]
     ) -> None:
         self.findings = weakref.ref(findings)
+        self.places = places
         self.hidden = hidden
-        self.shadows = shadows
         mine = {id(array) for array in hidden}
         # By weak references: what is kept here does not keep the tuple alive.
         own = [span for span in spans if id(span[3]) not in mine]

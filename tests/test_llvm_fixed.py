@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import pytest
 
-from llvm import Const, Duplicated, Reverse, autodiff, grad, value_and_grad
+from llvm import Const, Duplicated, Reverse, autodiff, grad, hessian, hvp, jacfwd, value_and_grad
 from llvm._fixed import findings_of, once
 
 
@@ -59,6 +59,27 @@ def test_calls_in_turn(cls):
             value, found = gradient(x, plan, np.empty(5))
             np.testing.assert_allclose(found, expected(x, plan), rtol=1e-15)
             np.testing.assert_allclose(value, (expected(x, plan) * x / 2.0).sum(), rtol=1e-14)
+
+
+@numba.njit
+def quadratic(x, plan):
+    return plan.factor * (plan.weights * x * x).sum()
+
+
+@pytest.mark.parametrize("function", [weighted, quadratic], ids=lambda f: f.py_func.__name__)
+def test_several_shadows_in_turn(function):
+    """Forwards over reverse an item has three shadows, in vector mode as many as directions."""
+    plan = made(Plan)
+    rest = (plan, np.empty(5)) if function is weighted else (plan,)
+    nothing = (None,) * len(rest)
+    second = np.diag(expected(np.ones(5), plan))
+    for x in (X, X[::-1].copy(), X + 1.0):
+        for v in (np.ones(5), X):
+            gradient, product = hvp(function, (x, *rest), (v, *nothing))
+            np.testing.assert_allclose(gradient, expected(x, plan), rtol=1e-15)
+            np.testing.assert_allclose(product, expected(v, plan), rtol=1e-15)
+        np.testing.assert_allclose(hessian(function)(x, *rest), second, rtol=1e-15)
+        np.testing.assert_allclose(jacfwd(function)(x, *rest), expected(x, plan), rtol=1e-15)
 
 
 def test_other_sizes():
