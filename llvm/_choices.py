@@ -15,9 +15,10 @@ import llvmlite.binding as llvm
 from ._target_machine import target_machine
 
 _CHOSEN = "chosen"
-# optnone, or LLVM finds that it returns its argument.
+# optnone, or LLVM finds that it returns its argument; and it costs nothing to call it again.
 _FUNCTION = """
-define internal {0} @chosen_{0}({0} %x) noinline optnone nounwind willreturn memory(none) {{
+define internal {0} @chosen_{0}({0} %x) noinline optnone nounwind willreturn memory(none) \
+"enzyme_shouldrecompute" {{
   ret {0} %x
 }}
 """

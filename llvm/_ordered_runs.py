@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from ._block_order import needs_order, reordered, with_later_loops_first
 from ._choices import with_choices_kept
+from ._chosen_places import with_chosen_places_kept
 from ._diagnostics import has_crashed, has_lost_types, refused
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError
@@ -56,7 +57,10 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
 
     orders: list[Callable[[], str]] = [lambda: module]
     if needs_order(module):
-        orders = [optimised_first, lambda: _inlined_first(module)]
+        orders = [
+            lambda: with_chosen_places_kept(optimised_first()),
+            lambda: with_chosen_places_kept(_inlined_first(module)),
+        ]
     failures: list[AutodiffError] = []
     for ordered in orders:
         text = module

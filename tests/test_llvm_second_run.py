@@ -165,8 +165,8 @@ def test_products(function, x, second_runs, monkeypatch):
     np.testing.assert_allclose(product, estimate, rtol=0, atol=1e-8 * size)
     np.testing.assert_allclose(gradient, grad(function)(x), rtol=1e-12, atol=1e-14)
     _, other = hvp(function, (x,), (u,))
-    # What both products come from; that of the median needs to know its arguments alone.
-    assert bool(second_runs) == (function is not median)
+    # For others one run may do, with what it is told of the arguments.
+    assert second_runs or function not in (chosen, rebound, through_a_rule, recursive_twice)
     left, right = flat(u) @ flat(product), flat(v) @ flat(other)
     assert abs(left - right) <= 1e-12 * size
 
