@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import pytest
 
+from llvm import grad
 from llvm._chosen_places import with_chosen_places_kept
 from tests.gradient_checks import CHECKS, Case
 
@@ -134,3 +135,21 @@ def test_which_loads_are_marked():
         "open3",
     ]
     assert marked.endswith("!4 = !{}\n")
+
+
+@numba.njit
+def chosen_indices(x, first, table):
+    row = table[0] if first else table[1]
+    total = 0.0
+    for j in range(3):
+        total += x[row[j]] ** 2 * (j + 1)
+    table[:] = 1
+    return total
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_indices_that_are_overwritten(first):
+    """Loads of integers are not marked: Enzyme keeps the places that they lead to."""
+    x, table = np.array([1.0, 2.0, 3.0]), np.array([[0, 1, 2], [2, 1, 0]])
+    factors = np.array([1.0, 2.0, 3.0] if first else [3.0, 2.0, 1.0])
+    np.testing.assert_array_equal(grad(chosen_indices)(x, first, table), 2.0 * factors * x)
