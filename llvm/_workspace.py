@@ -62,42 +62,46 @@ class Workspace:
         self._frame.fill_returned(self.block, seed)
         spans: list[Span] = []
         known: list[_Known] = []
-        for i, (argument, first) in enumerate(zip(arguments, self._firsts, strict=True)):
+        others: list[Any] = []  # items one after the other, of arguments that are looked at anew
+        for i, argument in enumerate(arguments):
             findings = findings_of(argument) if self._keeps[i] else None
-            last = self._known[i]
-            if last is not None and findings is not None and last.findings() is findings:
-                for k, shadow in zip(last.places, last.hidden, strict=True):
-                    shadow.fill(0)
-                    shadows[k] = shadow
-                known.append(last)
-                continue
-            values = flatten((argument,))
-            places, mine = self._clear_hidden(first, values, shadows)
-            found = self._frame.fill_items(self.block, first, values, shadows)
             if findings is None:
                 self._known[i] = None
-                spans += found
+                others += (argument,) if type(argument) is np.ndarray else flatten((argument,))
+                continue
+            first = self._firsts[i]
+            if others:
+                spans += self._fill_items(first - len(others), others, shadows)
+                others = []
+            last = self._known[i]
+            if last is not None and last.findings() is findings:
+                self._clear(last.hidden, shadows)
             else:
-                last = self._known[i] = _Known(findings, places, mine, found)
-                known.append(last)
+                values = flatten((argument,))
+                found = self._fill_items(first, values, shadows)
+                hidden = [k for k in self._hidden if first <= k < first + len(values)]
+                mine = {id(self._hidden[k]) for k in hidden}
+                last = self._known[i] = _Known(findings, hidden, found, mine)
+            known.append(last)
+        if others:
+            spans += self._fill_items(len(self._frame.items) - len(others), others, shadows)
         return _overlap(spans, known)
 
-    def _clear_hidden(
-        self, first: int, values: list[Any], shadows: list[Any]
-    ) -> tuple[list[int], list[Any]]:
-        """Put zeros in the places of the hidden shadows of these items; the places, and them."""
-        places, mine = [], []
-        for k, value in enumerate(values, first):
-            if k in self._hidden:
-                kept = self._hidden[k]
+    def _fill_items(self, first: int, values: list[Any], shadows: list[Any]) -> list[Span]:
+        """Write the words of consecutive items, with zeros for their hidden shadows."""
+        for k in self._hidden:
+            if first <= k < first + len(values):
+                value, kept = values[k - first], self._hidden[k]
                 if kept is None or kept.shape != value.shape or kept.strides != value.strides:
-                    kept = self._hidden[k] = zeros_like(value)
+                    shadows[k] = self._hidden[k] = zeros_like(value)
                 else:
-                    kept.fill(0)
-                shadows[k] = kept
-                places.append(k)
-                mine.append(kept)
-        return places, mine
+                    self._clear((k,), shadows)
+        return self._frame.fill_items(self.block, first, values, shadows)
+
+    def _clear(self, hidden: Sequence[int], shadows: list[Any]) -> None:
+        for k in hidden:
+            self._hidden[k].fill(0)
+            shadows[k] = self._hidden[k]
 
     def copies(self, values: Sequence[Any]) -> list[Any]:
         """The values of all items, with copies of the arrays that the function may write."""
@@ -119,12 +123,10 @@ class _Known:
     """What a tuple that keeps its arrays has put into the block, and where its memory is."""
 
     def __init__(
-        self, findings: Findings, places: list[int], hidden: list[Any], spans: list[Span]
+        self, findings: Findings, hidden: list[int], spans: list[Span], mine: set[int]
     ) -> None:
         self.findings = weakref.ref(findings)
-        self.places = places
         self.hidden = hidden
-        mine = {id(array) for array in hidden}
         # By weak references: what is kept here does not keep the tuple alive.
         own = [span for span in spans if id(span[3]) not in mine]
         self._spans = [(low, high, is_written, weakref.ref(x)) for low, high, is_written, x in own]
