@@ -19,7 +19,7 @@ from ._ordered_runs import run_enzyme
 from ._prepare import Prepared
 from ._request import Mode, Request, Threads
 from ._rounding import marked
-from ._rule_calls import PREFIX, always_shadowed, integers_marked, revealed
+from ._rule_calls import always_shadowed, integers_marked, revealed
 from ._target_machine import passed
 
 _DUP, _CONST = "enzyme_dup", "enzyme_const"
@@ -170,8 +170,8 @@ def inlined(ir: str) -> str:
     groups = re.findall(r"^attributes (#\d+) = {[^\n]*\bnoinline\b", ir, re.M)
 
     def marked(found: re.Match[str]) -> str:
-        # What our own rules keep out of line stays there.
-        kept = f"@{PREFIX}" in found[1] and not set(groups).isdisjoint(found[2].split())
+        # What rules of ours, and what makes Numba's exceptions, keep out of line stays there.
+        kept = not set(groups).isdisjoint(found[2].split())
         return found[0] if kept else f"{found[1]} alwaysinline {found[2]}"
 
     return _DEFINITION.sub(marked, ir)

@@ -8,7 +8,7 @@ from numba import njit
 
 import enzyme_rules
 from enzyme_rules import LinearRule
-from llvm import Const, Duplicated, Reverse, autodiff, grad, jvp, linear_transpose
+from llvm import Const, Duplicated, Reverse, autodiff, grad, hvp, jvp, linear_transpose
 
 # Long enough that LLVM leaves its calls alone.
 _LINES = "\n".join(f"        t = t * 0.5 + s * x[(i + {k}) % x.size]" for k in range(60))
@@ -78,3 +78,20 @@ def test_a_rule_whose_body_chooses_between_arrays():
             assert np.array_equal(dx, 2 * seed * take)
             assert not dy.any()
             assert not c.any()  # not the place of the derivative by x
+
+
+@njit()
+def covariance(x):
+    """Its derivative has helpers of Numba's that are never inlined; a cubic polynomial."""
+    m = x.reshape((3, 4))
+    centred = m - m.mean()
+    return (m.sum(axis=1) ** 3).sum() + (centred.T @ centred)[1, 2] + np.cov(m)[0, 1]
+
+
+def test_helpers_that_stay_out_of_line():
+    x, v = np.random.default_rng(0).normal(size=(2, 12))
+    gradient, product = hvp(covariance, (x,), (v,))
+    # The gradient is quadratic, so that central differences with any step are exact.
+    want = (grad(covariance)(x + v) - grad(covariance)(x - v)) / 2
+    np.testing.assert_allclose(product, want, rtol=0, atol=1e-13 * np.abs(want).max())
+    np.testing.assert_allclose(gradient, grad(covariance)(x), rtol=1e-13)
