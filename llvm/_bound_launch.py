@@ -16,12 +16,12 @@ import numpy as np
 from enzyme_rules import generation
 from enzyme_rules._cupy import cupy, is_on_device, on_device
 
-from ._bound import Ranges
 from ._device_arrays import headers
 from ._flat import flatten
 from ._kernel_call import Place, call_launch, place_of
 from ._launch import Kernel
-from ._marshal import address, bounds
+from ._marshal import address
+from ._overlap import Ranges, bounds
 from ._program import Program, program_for
 from ._request import Mode
 

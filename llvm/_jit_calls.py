@@ -62,10 +62,8 @@ def compiled_source(
     if like is None:
         return made
     made.__defaults__ = like.py_func.__defaults__
-    wrappers: Any = {
-        "no_cpython_wrapper": True,
-        "no_cfunc_wrapper": True,
-    }  # never called from Python
+    # Never called from Python.
+    wrappers: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return njit(**wrappers)(made)
 
 

@@ -92,10 +92,10 @@ class Workspace:
         for k in self._hidden:
             if first <= k < first + len(values):
                 value, kept = values[k - first], self._hidden[k]
-                if kept is None or kept.shape != value.shape or kept.strides != value.strides:
-                    shadows[k] = self._hidden[k] = zeros_like(value)
-                else:
+                if _fits(kept, value):
                     self._clear((k,), shadows)
+                else:
+                    shadows[k] = self._hidden[k] = zeros_like(value)
         return self._frame.fill_items(self.block, first, values, shadows)
 
     def _clear(self, hidden: Sequence[int], shadows: list[Any]) -> None:
@@ -111,12 +111,17 @@ class Workspace:
         ]
 
     def _copied(self, k: int, value: np.ndarray) -> np.ndarray:
-        kept = self._copies.get(k)
-        if kept is None or kept.shape != value.shape or kept.strides != value.strides:
-            kept = self._copies[k] = copy_like(value)
-        else:
+        kept: Any = self._copies.get(k)
+        if _fits(kept, value):
             kept[...] = value
+        else:
+            kept = self._copies[k] = copy_like(value)
         return kept
+
+
+def _fits(kept: Any, value: np.ndarray) -> bool:
+    """Whether an array that was kept is laid out as this one."""
+    return kept is not None and kept.shape == value.shape and kept.strides == value.strides
 
 
 class _Known:
