@@ -12,7 +12,6 @@ bits.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -108,30 +107,35 @@ class LinearMap:
 
 
 class Worker:
-    """What one thread needs for the maps of one Transform; `fields` are transformed at once."""
+    """What one thread needs for the maps of one Transform; `fields` are transformed at once.
+
+    Each point belongs to one ring: an adjoint overwrites it, and leaves alone what it is given.
+    """
 
     def __init__(self, t: Any, fields: int) -> None:
         self.fields = fields
-        scratch = t.scratch(fields)
+        scratch = t.scratch(fields)._replace(ring=t.ring_scratch(alone=True))
         self.synthesis = LinearMap(points_of_coefficients_into, t, scratch)
         self.analysis = LinearMap(coefficients_of_points_into, t, scratch)
         self._copies: dict[Any, NDArray] = {}
 
-    def backwards(self, of: LinearMap, output: NDArray, given: NDArray) -> None:
-        """``given = Kᵀ(output)``, which is kept."""
-        key = output.shape, output.dtype
-        if key not in self._copies:
-            self._copies[key] = np.empty_like(output)
-        self._copies[key][...] = output
-        given[...] = 0
-        of.backwards(self._copies[key], given)
+    def adjoint_synthesis(self, a: NDArray, field: NDArray) -> None:
+        a[...] = 0
+        self.synthesis.backwards(field, a)
+
+    def adjoint_analysis(self, field: NDArray, a: NDArray) -> None:
+        if len(a) not in self._copies:
+            self._copies[len(a)] = np.empty_like(a)
+        copy = self._copies[len(a)]  # which is used up
+        copy[...] = a
+        self.analysis.backwards(copy, field)
 
 
 _WHOLE: dict[str, Callable[[Worker, NDArray, NDArray], None]] = {
     "synthesis": lambda w, f, a: w.synthesis.forwards(f, a),
     "analysis": lambda w, a, f: w.analysis.forwards(a, f),
-    "adjoint_synthesis": lambda w, a, f: w.backwards(w.synthesis, f, a),
-    "adjoint_analysis": lambda w, f, a: w.backwards(w.analysis, a, f),
+    "adjoint_synthesis": Worker.adjoint_synthesis,
+    "adjoint_analysis": Worker.adjoint_analysis,
 }
 
 
@@ -142,9 +146,8 @@ class _Part:
         passes, ngroups, ntiles = t.legendre.first.shape
         fields = t.legendre.columns
         size = ngroups * passes * fields * PHASES
-        state, ring = aligned_zeros(STATE), t.ring_scratch()
+        state, ring = aligned_zeros(STATE), t.ring_scratch(alone=True)
         self.sums = sums[tiles[0] * size : tiles[1] * size]
-        self.points = _points(t, tiles)
         self.to_rings = LinearMap(sums_to_rings, t, ring, fields, tiles)
         self.from_rings = LinearMap(rings_to_sums, t, ring, fields, tiles)
         by_tiles, by_groups = ((0, ngroups), tiles), (groups, (0, ntiles))
@@ -152,20 +155,6 @@ class _Part:
         self.from_sums = LinearMap(sums_to_coef, state, t, fields, *by_tiles)
         self.groups_to_sums = LinearMap(coef_to_sums, state, t, fields, *by_groups)
         self.groups_from_sums = LinearMap(sums_to_coef, state, t, fields, *by_groups)
-
-
-def _points(t: Any, tiles: tuple[int, int]) -> list[slice]:
-    """Where the rings of some tiles stand in a flat field."""
-    found: list[slice] = []
-    count = t.components
-    rings = t.rings.pairs[tiles[0] * RINGS : tiles[1] * RINGS].ravel()
-    for ring in sorted(rings[rings >= 0]):
-        begin, end = t.rings.offsets[ring : ring + 2].tolist()
-        if found and found[-1].stop == begin:
-            begin = found.pop().start
-        found.append(slice(begin, end))
-    n = t.rings.npoints
-    return [slice(k * n + s.start, k * n + s.stop) for k in range(count) for s in found]
 
 
 class Division:
@@ -184,7 +173,6 @@ class Division:
         steps = (np.diff(tables.starts)[:, None] - tables.first).sum(axis=0)
         self.sums = aligned_zeros(ntiles * ngroups * passes * tables.columns * PHASES)
         self.coef = aligned_zeros(int(tables.starts[-1]) * tables.columns * WIDTH)
-        self.field = np.empty(math.prod(t.fields.shape), t.fields.dtype)
         self.pack = LinearMap(pack_coefficients_into, t, tables.columns)
         self.unpack = LinearMap(unpack_coefficients_into, t, tables.columns)
         legendre, fourier = steps.sum(axis=0), _fourier_costs(t)
@@ -240,8 +228,6 @@ def _adjoint_analysis(d: Division, field: NDArray, a: NDArray) -> None:
 
     def share(part: _Part) -> None:
         part.sums[:] = 0
-        for points in part.points:
-            field[points] = 0
         part.from_sums.backwards(d.coef, part.sums)
         part.from_rings.backwards(part.sums, field)
 
@@ -258,9 +244,7 @@ def _analysis(d: Division, a: NDArray, field: NDArray) -> None:
 def _adjoint_synthesis(d: Division, a: NDArray, field: NDArray) -> None:
     def fourier(part: _Part) -> None:
         part.sums[:] = 0
-        for points in part.points:  # what goes backwards is used up
-            d.field[points] = field[points]
-        part.to_rings.backwards(d.field, part.sums)
+        part.to_rings.backwards(field, part.sums)
 
     in_parts(d.apart, fourier)
     d.coef[:] = 0

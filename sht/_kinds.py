@@ -33,6 +33,12 @@ def order_sums_into(orders, phases, place, groups, tables): ...
 def add_order_sums(phases, orders, place, groups, area, tables): ...
 
 
+def order_blocks(phases, g, place, tables): ...
+
+
+def add_order_blocks(phases, g, place, north_re, north_im, south_re, south_im, tables): ...
+
+
 def pack_into(coef, a, field, fields, add, tables): ...
 
 
@@ -51,6 +57,16 @@ def _order_sums_into(orders, phases, place, groups, tables):
 @_kind(add_order_sums)
 def _add_order_sums(phases, orders, place, groups, area, tables):
     return (_spin if with_spin(tables) else _scalar).add_order_sums
+
+
+@_kind(order_blocks)
+def _order_blocks(phases, g, place, tables):
+    return (_spin if with_spin(tables) else _scalar).order_blocks
+
+
+@_kind(add_order_blocks)
+def _add_order_blocks(phases, g, place, north_re, north_im, south_re, south_im, tables):
+    return (_spin if with_spin(tables) else _scalar).add_order_blocks
 
 
 @_kind(pack_into)

@@ -18,6 +18,7 @@ from ._execute import Division, Worker, apply_to_batch
 from ._fourier import RingScratch
 from ._identity import ByIdentity
 from ._kernels import Scratch
+from ._lane_ffts import LaneFFTs, make_lane_ffts
 from ._legendre import PHASES, STATE, WIDTH
 from ._legendre_tables import LegendreTables, make_tables
 from ._orders import check_carries, orders_kept
@@ -63,6 +64,7 @@ class _Plan(NamedTuple):
     rings: RingTables
     ffts: RealFFTs
     pair_ffts: PairFFTs
+    lane_ffts: LaneFFTs
 
 
 class RingTransform(ByIdentity, _Plan):
@@ -171,8 +173,8 @@ class RingTransform(ByIdentity, _Plan):
             self.ring_scratch(),
         )
 
-    def ring_scratch(self) -> RingScratch:
-        """Work space of the Fourier stage."""
+    def ring_scratch(self, *, alone: bool = False) -> RingScratch:
+        """Work space of the Fourier stage; `alone` as `RingScratch` has it."""
         orders = self.legendre.first.shape[1] * LANES
         row = max(orders, self.rings.longest // 2 + 1)
         pairs = 2 * self.rings.longest if self.pair_ffts.work else 0
@@ -183,6 +185,8 @@ class RingTransform(ByIdentity, _Plan):
             fft_scratch(self.ffts),
             aligned_zeros(pairs),
             aligned_zeros(self.pair_ffts.work + pairs),
+            aligned_zeros(self.lane_ffts.work),
+            int(alone),
         )
 
     @functools.cached_property
@@ -368,7 +372,8 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
     tables = legendre_tables(grid, rings, truncation, recipe.kind, recipe.spin)
     ffts = plan_rings(grid.nlon, dtype, recipe.planning)
     pair_ffts = make_pair_ffts(ffts.n)
-    t = _Plan.__new__(cls, lmax, mmax, tables, rings, ffts, pair_ffts)
+    lane_ffts = make_lane_ffts(rings, mmax)
+    t = _Plan.__new__(cls, lmax, mmax, tables, rings, ffts, pair_ffts, lane_ffts)
     t.grid = grid
     t.truncation = truncation
     t.threads = int(threads) if threads else _cores()

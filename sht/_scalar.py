@@ -12,10 +12,13 @@ from ._legendre_tables import BLOCK
 from ._simd import (
     LANES,
     RINGS,
+    add_block,
     add_vector,
+    load_block,
     load_complex,
     load_vector,
     splat,
+    splat_rings,
     store_complex,
     store_vector,
 )
@@ -50,6 +53,25 @@ def add_order_sums(phases, orders, place, groups, area, tables):
         add_vector(phases, k + BLOCK, even * im)
         add_vector(phases, k + 2 * BLOCK, odd * re)
         add_vector(phases, k + 3 * BLOCK, odd * im)
+
+
+def order_blocks(phases, g, place, tables):
+    """``even ± x odd`` of one group on all rings of a tile: north, then south."""
+    k = (g * place.fields + place.field) * PHASES
+    x = splat_rings(tables.x, place.tile * RINGS)
+    odd_re, odd_im = x * load_block(phases, k + 2 * BLOCK), x * load_block(phases, k + 3 * BLOCK)
+    even_re, even_im = load_block(phases, k), load_block(phases, k + BLOCK)
+    return even_re + odd_re, even_im + odd_im, even_re - odd_re, even_im - odd_im
+
+
+def add_order_blocks(phases, g, place, north_re, north_im, south_re, south_im, tables):
+    """The transpose of `order_blocks`: adds to the phases."""
+    k = (g * place.fields + place.field) * PHASES
+    x = splat_rings(tables.x, place.tile * RINGS)
+    add_block(phases, k, north_re + south_re)
+    add_block(phases, k + BLOCK, north_im + south_im)
+    add_block(phases, k + 2 * BLOCK, x * (north_re - south_re))
+    add_block(phases, k + 3 * BLOCK, x * (north_im - south_im))
 
 
 def pack_into(coef, a, field, fields, add, tables):

@@ -30,7 +30,7 @@ RINGS = 4 if _WIDE else 2
 
 _VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 _BLOCK = ir.ArrayType(_VECTOR, RINGS)
-_FLAGS = ("contract",)
+FLAGS = ("contract",)
 
 # Called without the typing context, which checkers of types do not know.
 intrinsic: Any = numba.extending.intrinsic
@@ -85,14 +85,14 @@ def _define(operation: Any, instruction: str) -> None:
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         emit = getattr(builder, instruction)
         if sig.return_type == vector:
-            return emit(*args, flags=_FLAGS)
+            return emit(*args, flags=FLAGS)
         result = ir.Constant(_BLOCK, ir.Undefined)
         for ring in range(RINGS):
             items = [
                 builder.extract_value(value, ring) if ty == block else value
                 for ty, value in zip(sig.args, args, strict=True)
             ]
-            result = builder.insert_value(result, emit(*items, flags=_FLAGS), ring)
+            result = builder.insert_value(result, emit(*items, flags=FLAGS), ring)
         return result
 
     for left in (Vector, Block):
@@ -181,6 +181,18 @@ def store_block(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.intp, block), codegen
 
 
+@njit(error_model="numpy")
+def add_block(array, index, value):
+    """Add a block to the numbers from flat position `index` on."""
+    store_block(array, index, load_block(array, index) + value)
+
+
+@njit(error_model="numpy")
+def subtract_block(array, index, value):
+    """Subtract a block from the numbers from flat position `index` on."""
+    store_block(array, index, load_block(array, index) - value)
+
+
 def require_complex(what: str, array: Any) -> None:
     if not (
         isinstance(array, types.Array)
@@ -240,7 +252,8 @@ def store_complex(typing_context: Any, array: Any, index: Any, re: Any, im: Any)
     return types.void(array, types.intp, vector, vector), codegen
 
 
-def _filled(builder: Any, number: Any) -> Any:
+def filled(builder: Any, number: Any) -> Any:
+    """A vector with one number in all lanes."""
     undefined = ir.Constant(_VECTOR, ir.Undefined)
     single = builder.insert_element(undefined, number, ir.IntType(32)(0))
     return builder.shuffle_vector(single, undefined, shuffle_mask([0] * LANES))
@@ -251,7 +264,7 @@ def splat(typing_context: Any, number: Any) -> Any:
     """A vector filled with one number."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _filled(builder, args[0])
+        return filled(builder, args[0])
 
     return vector(types.float64), codegen
 
@@ -287,7 +300,7 @@ def splat_strided(typing_context: Any, array: Any, index: Any, step: Any) -> Any
         for ring in range(RINGS):
             offset = builder.mul(args[2], ir.IntType(64)(ring))
             number = builder.load(builder.gep(pointer, [offset]))
-            result = builder.insert_value(result, _filled(builder, number), ring)
+            result = builder.insert_value(result, filled(builder, number), ring)
         return result
 
     return block(array, types.intp, types.intp), codegen

@@ -19,7 +19,18 @@ from numba import njit
 
 from ._legendre import PHASES, WIDTH
 from ._legendre_tables import BLOCK
-from ._simd import LANES, RINGS, add_vector, load_complex, load_vector, splat, store_complex
+from ._simd import (
+    LANES,
+    RINGS,
+    add_block,
+    add_vector,
+    load_block,
+    load_complex,
+    load_vector,
+    splat,
+    store_complex,
+    subtract_block,
+)
 
 
 def order_sums_into(orders, phases, place, groups, tables):
@@ -55,9 +66,54 @@ def add_order_sums(phases, orders, place, groups, area, tables):
 @njit(error_model="numpy")
 def _plus_minus(g, place):
     """Where the sums of one ring for spin +s and -s begin."""
-    x = (2 * g * place.fields + place.field) * PHASES + place.pair % RINGS * LANES
+    plus, minus = _plus_minus_of_tile(g, place, place.south)
+    ring = place.pair % RINGS * LANES
+    return plus + ring, minus + ring
+
+
+@njit(error_model="numpy")
+def _plus_minus_of_tile(g, place, south):
+    x = (2 * g * place.fields + place.field) * PHASES
     opposite = x + place.fields * PHASES
-    return (opposite, x + 2 * BLOCK) if place.south else (x, opposite + 2 * BLOCK)
+    return (opposite, x + 2 * BLOCK) if south else (x, opposite + 2 * BLOCK)
+
+
+def order_blocks(phases, g, place, tables):
+    """Orders of Q or U of one group on all rings of a tile: north, then south."""
+    north_re, north_im = _blocks_of_half(phases, g, place, 0)
+    south_re, south_im = _blocks_of_half(phases, g, place, 1)
+    return north_re, north_im, south_re, south_im
+
+
+def add_order_blocks(phases, g, place, north_re, north_im, south_re, south_im, tables):
+    """The transpose of `order_blocks`: adds to the phases."""
+    _add_blocks_of_half(phases, g, place, 0, north_re, north_im)
+    _add_blocks_of_half(phases, g, place, 1, south_re, south_im)
+
+
+@njit(error_model="numpy")
+def _blocks_of_half(phases, g, place, south):
+    plus, minus = _plus_minus_of_tile(g, place, south)
+    plus_re, plus_im = load_block(phases, plus), load_block(phases, plus + BLOCK)
+    minus_re, minus_im = load_block(phases, minus), load_block(phases, minus + BLOCK)
+    if place.part == 0:
+        return plus_re + minus_re, plus_im + minus_im
+    return plus_im - minus_im, minus_re - plus_re
+
+
+@njit(error_model="numpy")
+def _add_blocks_of_half(phases, g, place, south, re, im):
+    plus, minus = _plus_minus_of_tile(g, place, south)
+    if place.part == 0:
+        add_block(phases, plus, re)
+        add_block(phases, plus + BLOCK, im)
+        add_block(phases, minus, re)
+        add_block(phases, minus + BLOCK, im)
+    else:
+        subtract_block(phases, plus, im)
+        add_block(phases, plus + BLOCK, re)
+        add_block(phases, minus, im)
+        subtract_block(phases, minus + BLOCK, re)
 
 
 @njit(error_model="numpy")

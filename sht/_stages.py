@@ -78,22 +78,45 @@ def sums_to_coef(coef, sums, state, t, fields, groups, tiles):
 @njit(error_model="numpy")
 def sums_to_rings(points, sums, t, scratch, fields, tiles):
     """Fourier stage of a synthesis: overwrites the rings of these tiles."""
-    passes, ngroups, _ = t.legendre.first.shape
-    size = ngroups * passes * fields * PHASES
     for tile in range(tiles[0], tiles[1]):
-        k = (tile - tiles[0]) * size
-        tile_to_rings(points, sums[k : k + size], tile, t, scratch, fields)
+        own = _sums_of(sums, tile - tiles[0], t, fields)
+        tile_to_rings(points, own, tile, t, scratch, fields, False)
 
 
 @njit(error_model="numpy")
 def rings_to_sums(sums, points, t, scratch, fields, tiles):
     """Fourier stage of an analysis: overwrites the sums of these tiles."""
+    for tile in range(tiles[0], tiles[1]):
+        own = _sums_of(sums, tile - tiles[0], t, fields)
+        own[:] = 0.0
+        rings_to_tile(own, points, tile, t, scratch, fields, False)
+
+
+@njit(error_model="numpy")
+def _adjoint_of_rings(dpoints, dsums, t, scratch, fields, tiles):
+    for tile in range(tiles[0], tiles[1]):
+        own = _sums_of(dsums, tile - tiles[0], t, fields)
+        rings_to_tile(own, dpoints, tile, t, scratch, fields, True)
+
+
+@njit(error_model="numpy")
+def _adjoint_of_sums(dsums, dpoints, t, scratch, fields, tiles):
+    for tile in range(tiles[0], tiles[1]):
+        own = _sums_of(dsums, tile - tiles[0], t, fields)
+        tile_to_rings(dpoints, own, tile, t, scratch, fields, True)
+        own[:] = 0.0
+
+
+@njit(error_model="numpy")
+def _sums_of(sums, k, t, fields):
     passes, ngroups, _ = t.legendre.first.shape
     size = ngroups * passes * fields * PHASES
-    for tile in range(tiles[0], tiles[1]):
-        k = (tile - tiles[0]) * size
-        sums[k : k + size] = 0.0
-        rings_to_tile(sums[k : k + size], points, tile, t, scratch, fields)
+    return sums[k * size : (k + 1) * size]
+
+
+# They overwrite what belongs to these tiles, not the whole of an array: their adjoints clear it.
+register(LinearRule(sums_to_rings, adjoint=_adjoint_of_rings, scratch=(3,), accumulates=True))
+register(LinearRule(rings_to_sums, adjoint=_adjoint_of_sums, scratch=(3,), accumulates=True))
 
 
 @njit(error_model="numpy")
