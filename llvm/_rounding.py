@@ -50,4 +50,4 @@ def contracted(ir: str) -> str:
     does not carry over to the derivative: that then takes twice the operations. Their sums stay in
     order, so that one field among many has the bits of one alone.
     """
-    return _VECTOR_OPERATION.sub(r"\1 contract ", ir)
+    return _VECTOR_OPERATION.sub(r"\1 nsz contract ", ir)
