@@ -12,7 +12,7 @@ from numba.extending import overload
 
 from enzyme_rules import LinearRule, register
 
-from ._arguments import check_kernel_arrays
+from ._arguments import BORROWS, INNER, check_kernel_arrays
 from ._flat_view import flat_view
 from ._fourier import RingScratch
 from ._identity import ByIdentity
@@ -56,7 +56,7 @@ class Scratch(ByIdentity, _Scratch):
     """
 
 
-@njit(error_model="numpy", nogil=True)
+@njit(nogil=True, **BORROWS)
 def synthesis_into(field, a, t, scratch):
     """Coefficients to grid points, for use inside ``@njit`` code; see `Transform.synthesis`.
 
@@ -86,7 +86,7 @@ def synthesis_into(field, a, t, scratch):
     _in_turn(field, a, t, scratch)
 
 
-@njit(error_model="numpy", nogil=True)
+@njit(nogil=True, **BORROWS)
 def analysis_into(a, field, t, scratch):
     """Grid points to coefficients, for use inside ``@njit`` code; see `Transform.analysis`.
 
@@ -118,7 +118,7 @@ def analysis_into(a, field, t, scratch):
 def _in_turn(output, given, t, scratch): ...
 
 
-@overload(_in_turn, jit_options={"error_model": "numpy"})
+@overload(_in_turn, jit_options=INNER)
 def _in_turn_of(output, given, t, scratch):
     # One field has no loop around it: in the derivative of a derivative, Enzyme takes what reverse
     # mode keeps of such a loop inside another for numbers that vary.
