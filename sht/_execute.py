@@ -1,7 +1,6 @@
 """How the four maps are run: batches of fields, and one field in several threads.
 
-The maps are two kernels, each forwards and transposed. Compiling is left to `llvm`, imported only
-when it is needed, so that `import sht` stays light. Plain maps need no Enzyme.
+The maps are two kernels, each forwards and transposed. Plain maps need no Enzyme.
 
 With several threads a field is divided where nothing is shared: the Fourier stage by tiles, the
 Legendre stage by tiles when it makes fields and by groups of orders when it makes coefficients.
@@ -19,8 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._apply import placeholder
-from ._kernels import coefficients_of_points_into, points_of_coefficients_into
 from ._legendre import PHASES, STATE, WIDTH
 from ._simd import RINGS, aligned_zeros
 from ._stages import (
@@ -32,6 +29,7 @@ from ._stages import (
     unpack_coefficients_into,
 )
 from ._threads import in_threads
+from ._workers import LinearMap, Worker, clear
 
 _WORTH_DIVIDING = 1 << 22
 """Coefficients times rings, reached at about T180: from there on it takes half a millisecond, and a
@@ -121,103 +119,6 @@ def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
         t.give_back(mine)
 
     in_threads(share, workers)
-
-
-class LinearMap:
-    """A kernel ``kernel(output, input, *fixed)`` and its transpose, for calls that cost little.
-
-    One thread at a time.
-    """
-
-    def __init__(self, kernel: Any, *fixed: Any) -> None:
-        self._kernel, self._fixed = kernel, fixed
-        self._bound: dict[bool, Any] = {}
-
-    def forwards(self, output: NDArray, given: NDArray) -> None:
-        """``output = K(given)``; added where the kernel accumulates."""
-        self._bind(transposed=False)(output, given)
-
-    def like(
-        self, output: NDArray, given: NDArray, *, transposed: bool = False
-    ) -> Callable[..., None]:
-        """`forwards`, or `backwards`, for arrays of the same kind, in less time."""
-        bound = self._bind(transposed=transposed)
-        if not transposed:
-            return bound.like(output, given)
-        return bound.like(*_placeholders(output, given), shadows=(output, given))
-
-    def backwards(self, output: NDArray, given: NDArray) -> None:
-        """``given += Kᵀ(output)``; clears `output` where the kernel overwrites it."""
-        self._bind(transposed=True)(*_placeholders(output, given), shadows=(output, given))
-
-    def _bind(self, *, transposed: bool) -> Any:
-        # What is bound takes as long to make as a small transform: the arrays of a plan are many.
-        if transposed not in self._bound:
-            from llvm import Bound
-
-            self._bound[transposed] = Bound(self._kernel, self._fixed, transposed=transposed)
-        return self._bound[transposed]
-
-
-def _placeholders(output: NDArray, given: NDArray) -> tuple[NDArray, NDArray]:
-    return (
-        placeholder("output", output.shape, output.dtype),
-        placeholder("given", given.shape, given.dtype),
-    )
-
-
-def clear(array: NDArray) -> None:
-    """Zeros for a C-contiguous array: as bytes, which takes less than half of the time."""
-    array.view(np.uint8).fill(0)
-
-
-class Worker:
-    """What one thread needs for the maps of one Transform; `fields` are transformed at once."""
-
-    def __init__(self, t: Any, fields: int) -> None:
-        self.fields = fields
-        scratch = t.scratch(fields)
-        self.synthesis = LinearMap(points_of_coefficients_into, t, scratch)
-        self.analysis = LinearMap(coefficients_of_points_into, t, scratch)
-        self._copies: dict[Any, NDArray] = {}
-        self._short: dict[str, Callable[[NDArray, NDArray], None]] = {}
-
-    def backwards(self, of: LinearMap, output: NDArray, given: NDArray) -> None:
-        """``given = Kᵀ(output)``, which is kept."""
-        copy = self._copy_for(output)
-        copy[...] = output
-        clear(given)
-        of.backwards(copy, given)
-
-    def short(self, name: str, result: NDArray, given: NDArray) -> None:
-        """A map of one field, in the shapes and dtypes of the transform, as `flags.carray` says."""
-        run = self._short.get(name)
-        if run is None:
-            run = self._short[name] = self._find_short(name, result.reshape(-1), given)
-        run(result, given)
-
-    def _find_short(self, name: str, result: NDArray, given: NDArray) -> Callable[..., None]:
-        of = self.synthesis if name.endswith("synthesis") else self.analysis
-        flat = given.reshape(-1)
-        if not name.startswith("adjoint_"):
-            return of.like(result, flat)
-        used_up = self._copy_for(flat)
-        run = of.like(used_up, result, transposed=True)
-        copy = used_up.reshape(given.shape)
-
-        def backwards(result: NDArray, given: NDArray) -> None:
-            copy[...] = given
-            clear(result)
-            run(copy, result)
-
-        return backwards
-
-    def _copy_for(self, array: NDArray) -> NDArray:
-        """Memory for a copy of a flat array that is used up: the same in all calls."""
-        key = array.size, array.dtype
-        if key not in self._copies:
-            self._copies[key] = np.empty_like(array)
-        return self._copies[key]
 
 
 _WHOLE: dict[str, Callable[[Worker, NDArray, NDArray], None]] = {

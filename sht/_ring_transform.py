@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from enzyme_rules.fftw import RealFFTs, fft_scratch
 
 from ._apply import Space, apply_run, place_of
-from ._execute import Division, Worker, apply_to_batch, apply_to_one
+from ._execute import Division, apply_to_batch, apply_to_one
 from ._fourier import RingScratch
 from ._identity import ByIdentity
 from ._kernels import Scratch
@@ -26,6 +26,7 @@ from ._planning import PLANNING, plan_rings
 from ._ring_tables import RingTables, make_ring_tables
 from ._simd import LANES, aligned_zeros
 from ._spectrum import Truncation, check_truncation
+from ._workers import Worker
 from .grids import RingGrid
 
 _BLOCK_BYTES = 1 << 19
