@@ -85,7 +85,7 @@ class Bound:
         -------
         callable
             Takes the arrays; if transposed their shadows, and those given here stay the primals.
-            Checks nothing but overlaps.
+            They may have other shapes, of as many items. Checks nothing but overlaps.
         """
         return Alike(self, arrays, shadows, keep_arrays=self.transposed)
 
@@ -144,7 +144,6 @@ class Alike:
         return True
 
     def _prepare(self, arrays: Sequence[np.ndarray], shadows: Sequence[np.ndarray]) -> None:
-        self._generation = generation()
         if not all(isinstance(a, np.ndarray) and a.flags.c_contiguous for a in (*arrays, *shadows)):
             raise ValueError(f"`{_CALL}(*arrays)` needs C-contiguous arrays. Got others.")
         bound = self._bound
@@ -154,6 +153,7 @@ class Alike:
         self._program = program_for(
             _CALL, bound.function, mode, arguments, varying, skip_primal=bound.transposed
         )
+        self._generation = generation()  # compiling may have brought rules
         frame = self._program.frame
         everything: list[Any] = [None] * len(frame.items)
         everything[: len(shadows)] = shadows
@@ -169,7 +169,7 @@ class Alike:
         counts = [1 + bool(shadows) + array.ndim for array in arrays]
         firsts = list(accumulate(counts, initial=0))
         self._places = [
-            _Place(first + which, own.nbytes)
+            _Place(first + which, own.nbytes, own.shape)
             for which, group in enumerate((arrays, shadows))
             for first, own in zip(firsts, group, strict=False)
             if id(own) in moving
@@ -190,7 +190,9 @@ class Alike:
         call(self._program, self._bound.function, (*arrays, *self._bound.fixed), everything)
 
     def _split(self, moving: Sequence[np.ndarray]) -> tuple[Sequence[np.ndarray], ...]:
-        """Arrays, and shadows."""
+        """Arrays, and shadows, in the shapes of those that were prepared for."""
+        places = self._places
+        moving = [array.reshape(p.shape) for array, p in zip(moving, places, strict=True)]
         if self._kept:
             return self._kept, moving
         return moving[: self._count], moving[self._count :]
@@ -202,5 +204,6 @@ class _Place:
 
     word: int
     size: int
+    shape: tuple[int, ...]
     low: int = 1
     high: int = 0
