@@ -6,10 +6,9 @@ done once; a call then writes the addresses of its own arrays in front of what i
 
 from __future__ import annotations
 
-import ctypes
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -21,19 +20,10 @@ from ._call import call
 from ._flat import flatten
 from ._marshal import address
 from ._overlap import Ranges, first_overlap
-from ._program import Program, program_for
+from ._program import program_for
 from ._request import Mode
 
-
-@dataclass(frozen=True)
-class _Prepared:
-    """What is the same in every call with arrays of the same types and sizes."""
-
-    program: Program
-    block: ctypes.Array
-    front: struct.Struct
-    fixed: Ranges | None
-    fixed_shadows: list[Any]
+_CALL = "Bound(f, fixed)"
 
 
 class Bound:
@@ -57,11 +47,10 @@ class Bound:
     """
 
     def __init__(self, function: Any, fixed: tuple[Any, ...], *, transposed: bool = False) -> None:
-        self._function = require_njit("Bound(f, fixed)", function)
-        self._fixed = fixed
-        self._transposed = transposed
-        self._known: dict[Any, _Prepared] = {}
-        self._generation = generation()
+        self.function = require_njit(_CALL, function)
+        self.fixed = fixed
+        self.transposed = transposed
+        self._known: dict[Any, Alike] = {}
 
     def __call__(self, *arrays: np.ndarray, shadows: Sequence[np.ndarray] = ()) -> None:
         """Run it.
@@ -77,59 +66,144 @@ class Bound:
         ValueError
             Arrays overlap, or are not C-contiguous.
         """
-        if generation() != self._generation:  # a rule has been registered since
-            self._known.clear()
-            self._generation = generation()
-        key = tuple([(a.dtype, a.shape, a.flags.num) for a in arrays])
-        prepared = self._known.get(key)
-        if prepared is None:
-            prepared = self._known[key] = self._prepare(arrays, shadows)
-        words: list[int] = []
-        ranges: list[tuple[int, int]] = []
-        for k, array in enumerate(arrays):
-            start = address(array)
-            words.append(start)
-            size = array.nbytes
-            if size:
-                ranges.append((start, start + size))
-            if shadows:
-                start = address(shadows[k])
-                words.append(start)
-                if size:
-                    ranges.append((start, start + size))
-            words += array.shape
-        ranges.sort()
-        prepared.front.pack_into(prepared.block, 0, *words)
-        apart = prepared.fixed is not None and prepared.fixed.are_apart_from(ranges)
-        if not apart or prepared.program.loaded.entry(prepared.block):
-            # The long way says what is wrong.
-            everything = [*(shadows or (None,) * len(arrays)), *prepared.fixed_shadows]
-            call(prepared.program, self._function, (*arrays, *self._fixed), everything)
+        key = tuple([(a.dtype, a.shape, a.flags.num) for a in (*arrays, *shadows)])
+        alike = self._known.get(key)
+        if alike is None:
+            alike = self._known[key] = Alike(self, arrays, shadows, keep_arrays=False)
+        alike(*arrays, *shadows)
 
-    def _prepare(self, arrays: Sequence[np.ndarray], shadows: Sequence[np.ndarray]) -> _Prepared:
+    def like(self, *arrays: np.ndarray, shadows: Sequence[np.ndarray] = ()) -> Alike:
+        """What calls it with arrays such as these: of their dtypes, shapes and flags.
+
+        Parameters
+        ----------
+        *arrays : C-contiguous arrays
+        shadows : sequence of arrays
+            One for each array, of its shape and dtype, if transposed; else none.
+
+        Returns
+        -------
+        callable
+            Takes the arrays; if transposed their shadows, and those given here stay the primals.
+            They may have other shapes, of as many items. Checks nothing but overlaps.
+        """
+        return Alike(self, arrays, shadows, keep_arrays=self.transposed)
+
+
+class Alike:
+    """Calls with arrays of one kind: all that can be found out about them is found out once.
+
+    Parameters
+    ----------
+    bound : Bound
+    arrays, shadows : sequence of arrays
+        As for a call of it.
+    keep_arrays : bool
+        Whether calls are given the shadows alone, and the arrays are these in all of them.
+    """
+
+    def __init__(
+        self,
+        bound: Bound,
+        arrays: Sequence[np.ndarray],
+        shadows: Sequence[np.ndarray],
+        *,
+        keep_arrays: bool,
+    ) -> None:
+        self._bound = bound
+        self._count = len(arrays)
+        self._kept = tuple(arrays) if keep_arrays else None
+        self._prepare(arrays, shadows)
+
+    def __call__(self, *moving: np.ndarray) -> None:
+        """Run it.
+
+        Raises
+        ------
+        ValueError
+            Arrays overlap.
+        """
+        if generation() != self._generation:  # a rule has been registered since
+            self._prepare(*self._split(moving))
+        if not self._are_apart(moving) or self._entry(self._block):
+            self._long_way(moving)
+
+    def _are_apart(self, moving: Sequence[np.ndarray]) -> bool:
+        """Put the addresses of arrays in their places, as long as nothing overlaps."""
+        before: list[tuple[int, int]] = []
+        for array, place in zip(moving, self._places, strict=True):
+            start = address(array)
+            end = start + place.size
+            if not (place.low <= start <= place.high or self._finds_room(place, start)):
+                return False
+            for low, high in before:
+                if start < high and low < end:
+                    return False
+            before.append((start, end))
+            self._words[place.word] = start
+        return True
+
+    def _prepare(self, arrays: Sequence[np.ndarray], shadows: Sequence[np.ndarray]) -> None:
         if not all(isinstance(a, np.ndarray) and a.flags.c_contiguous for a in (*arrays, *shadows)):
-            raise ValueError("`Bound(f, fixed)(*arrays)` needs C-contiguous arrays. Got others.")
-        arguments = (*arrays, *self._fixed)
-        varying = (self._transposed,) * len(arrays) + (False,) * len(self._fixed)
-        mode = Mode.REVERSE if self._transposed else Mode.PRIMAL
-        program = program_for(
-            "Bound(f, fixed)",
-            self._function,
-            mode,
-            arguments,
-            varying,
-            skip_primal=self._transposed,
+            raise ValueError(f"`{_CALL}(*arrays)` needs C-contiguous arrays. Got others.")
+        bound = self._bound
+        arguments = (*arrays, *bound.fixed)
+        varying = (bound.transposed,) * len(arrays) + (False,) * len(bound.fixed)
+        mode = Mode.REVERSE if bound.transposed else Mode.PRIMAL
+        self._program = program_for(
+            _CALL, bound.function, mode, arguments, varying, skip_primal=bound.transposed
         )
-        all_shadows: list[Any] = [None] * len(program.frame.items)
-        all_shadows[: len(shadows)] = shadows
-        block, spans = program.frame.fill(flatten(arguments), all_shadows, 0.0)
-        counts = [1 + self._transposed + a.ndim for a in arrays]
-        mine = {id(a) for a in (*arrays, *shadows)}
-        fixed = [span for span in spans if id(span[3]) not in mine]
-        return _Prepared(
-            program,
-            block,
-            struct.Struct(f"={sum(counts)}q"),
-            Ranges(fixed) if first_overlap(fixed) is None else None,
-            all_shadows[len(arrays) :],  # not those of this call, which would be kept alive
-        )
+        self._generation = generation()  # compiling may have brought rules
+        frame = self._program.frame
+        everything: list[Any] = [None] * len(frame.items)
+        everything[: len(shadows)] = shadows
+        self._block, spans = frame.fill(flatten(arguments), everything, 0.0)
+        self._words = memoryview(self._block).cast("B").cast("q")
+        self._entry = self._program.loaded.entry
+        # Not the shadows of this call, which would be kept alive.
+        self._fixed_shadows = everything[len(arrays) :]
+        moving = {id(a) for a in (shadows if self._kept else (*arrays, *shadows))}
+        fixed = [span for span in spans if id(span[3]) not in moving]
+        self._occupied = Ranges(fixed) if first_overlap(fixed) is None else None
+        # A word for the address of each array, one for its shadow, and its shape.
+        counts = [1 + bool(shadows) + array.ndim for array in arrays]
+        firsts = list(accumulate(counts, initial=0))
+        self._places = [
+            _Place(first + which, own.nbytes, own.shape)
+            for which, group in enumerate((arrays, shadows))
+            for first, own in zip(firsts, group, strict=False)
+            if id(own) in moving
+        ]
+
+    def _finds_room(self, place: _Place, start: int) -> bool:
+        """Whether an array that begins there overlaps nothing fixed; keeps how far that holds."""
+        room = self._occupied and self._occupied.room(start, start + place.size)
+        if room is None:
+            return False
+        place.low, place.high = room[0], room[1] - place.size
+        return True
+
+    def _long_way(self, moving: Sequence[np.ndarray]) -> None:
+        """As a call that knows nothing: it says what is wrong."""
+        arrays, shadows = self._split(moving)
+        everything = [*(shadows or (None,) * len(arrays)), *self._fixed_shadows]
+        call(self._program, self._bound.function, (*arrays, *self._bound.fixed), everything)
+
+    def _split(self, moving: Sequence[np.ndarray]) -> tuple[Sequence[np.ndarray], ...]:
+        """Arrays, and shadows, in the shapes of those that were prepared for."""
+        places = self._places
+        moving = [array.reshape(p.shape) for array, p in zip(moving, places, strict=True)]
+        if self._kept:
+            return self._kept, moving
+        return moving[: self._count], moving[self._count :]
+
+
+@dataclass
+class _Place:
+    """Where the address of an array goes; and where the array may begin, as found so far."""
+
+    word: int
+    size: int
+    shape: tuple[int, ...]
+    low: int = 1
+    high: int = 0

@@ -305,7 +305,10 @@ _stamps: dict[tuple[str, int], str] = {}
 
 
 def _stamp(package: str) -> str:
-    """Names and contents of the loaded files of a package."""
+    """Names and contents of the files of a package: of all if it is ours, else of those loaded."""
+    # Ours are loaded when they are needed: by what has been done before, which changes no code.
+    if package in _OUR_PACKAGES:
+        return _folder_stamp(package)
     modules = [
         module
         for name, module in sys.modules.copy().items()
@@ -324,10 +327,10 @@ def _stamp(package: str) -> str:
 
 @functools.cache
 def _folder_stamp(package: str) -> str:
-    """As `_stamp`, of all files, so that it does not matter which of them a program imports."""
+    """Of all files, so that it does not matter which of them a program imports."""
     folder = Path(str(sys.modules[package].__file__)).parent
-    files = sorted(folder.glob("*.py"))
-    return "\n".join(f"{f.name} {_digest(f)}" for f in files)
+    files = sorted(folder.rglob("*.py"))
+    return "\n".join(f"{f.relative_to(folder)} {_digest(f)}" for f in files)
 
 
 @functools.cache

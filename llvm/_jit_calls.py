@@ -24,6 +24,9 @@ from ._program import Question, find_program
 from ._request import Mode
 from ._target import TARGET_NAME, refuse_derivative
 
+_INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Of what is never called from Python."""
+
 
 def callable_in_njit(function: Any, write: Callable[[tuple[Any, ...]], Any]) -> Any:
     """An ``@njit`` function with the signature of `function`, written for the types of each call.
@@ -47,7 +50,8 @@ def callable_in_njit(function: Any, write: Callable[[tuple[Any, ...]], Any]) -> 
     stub = compiled_source("stub", own, ["raise NotImplementedError"], {})
     unliteral = types.unliteral
     namespace = {"write": lambda *given: write(tuple(map(unliteral, given)))}
-    overload(stub)(compiled_source("implement", own, [f"return write({own})"], namespace))
+    implement = compiled_source("implement", own, [f"return write({own})"], namespace)
+    overload(stub, jit_options=_INNER)(implement)
     names = ", ".join(known.names)
     return compiled_source(name, names, [f"return stub({names})"], {"stub": stub}, function)
 
@@ -62,9 +66,7 @@ def compiled_source(
     if like is None:
         return made
     made.__defaults__ = like.py_func.__defaults__
-    # Never called from Python.
-    wrappers: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return njit(**wrappers)(made)
+    return njit(**_INNER)(made)
 
 
 class JitCall:
@@ -152,20 +154,16 @@ class JitCall:
         """Whether the array that the caller has is written, and not a copy of it."""
         return item.kind == "array" and item.written and not varies
 
-    def _apart(self) -> list[tuple[int, int]]:
-        """Positions, among the items that are passed, of arrays that must not overlap."""
+    def _written_there(self) -> list[int]:
+        """Positions, among the items that are passed, of arrays of the caller that are written."""
         own = [(item, varies) for _, item, _, _, varies in self.items() if item.kind != "nothing"]
-        written = {
-            k for k, (item, varies) in enumerate(own) if self._is_written_there(item, varies)
-        }
-        arrays = [k for k, (item, _) in enumerate(own) if item.kind == "array"]
-        return [(k, j) for k in written for j in arrays if j not in written or j > k]
+        return [k for k, (item, varies) in enumerate(own) if self._is_written_there(item, varies)]
 
     def run(self, shadows: Sequence[str]) -> list[str]:
         """Lines that call it, with one expression for each shadow, and raise what it raises."""
         values = [f"x{k}" for k, item, *_ in self.items() if item.kind != "nothing"]
         given = [f"({''.join(f'{name}, ' for name in names)})" for names in (values, shadows)]
-        self.namespace["run"] = entry_intrinsic(self.program, self._apart())
+        self.namespace["run"] = entry_intrinsic(self.program, self._written_there())
         lines = [
             f"r = run({', '.join(given)})",
             f"if r[0] == {SHARED}:",

@@ -21,14 +21,14 @@ SHARED = 0xFFFFFFFC
 """In place of a status: nothing was run, since two arrays overlap."""
 
 
-def entry_intrinsic(program: Program, apart: Sequence[tuple[int, int]]) -> Any:
+def entry_intrinsic(program: Program, written: Sequence[int]) -> Any:
     """``run(values, shadows)`` for ``@njit`` code.
 
     Parameters
     ----------
     program : Program
-    apart : sequence of (int, int)
-        Positions of contiguous arrays among the values that must not overlap.
+    written : sequence of int
+        Positions of arrays among the values that must overlap no other. All are contiguous.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def entry_intrinsic(program: Program, apart: Sequence[tuple[int, int]]) -> Any:
             kind = ir.FunctionType(I64, [POINTER]).as_pointer()
             entry = builder.bitcast(address, kind)
             status = cgutils.alloca_once_value(builder, I64(SHARED))
-            with builder.if_then(_are_apart(context, builder, items, own, apart), likely=True):
+            with builder.if_then(_are_apart(context, builder, items, own, written), likely=True):
                 builder.store(builder.call(entry, [slots.start]), status)
             found = [builder.load(status)]
             for k in (0, 1):
@@ -77,23 +77,58 @@ def entry_intrinsic(program: Program, apart: Sequence[tuple[int, int]]) -> Any:
 
 
 def _are_apart(
-    context: Any, builder: Any, items: Sequence[Item], values: Any, apart: Sequence[tuple[int, int]]
+    context: Any, builder: Any, items: Sequence[Item], values: Any, written: Sequence[int]
 ) -> Any:
-    """Whether no two of the pairs of arrays share memory."""
-    bounds = {}
-    for k in dict.fromkeys(k for pair in apart for k in pair):
+    """Whether those that are written share memory with no other array."""
+    if not written:
+        return ir.Constant(ir.IntType(1), 1)
+    arrays = [k for k, item in enumerate(items) if item.kind == "array" and k not in written]
+    table = cgutils.alloca_once(builder, I64, size=2 * (len(written) + len(arrays)))
+    for position, k in enumerate([*written, *arrays]):
         ty: Any = items[k].type
         array = context.make_array(ty)(context, builder, values[k])
         start = builder.ptrtoint(array.data, I64)
         size = context.get_abi_sizeof(context.get_data_type(ty.dtype))
-        bounds[k] = start, builder.add(start, builder.mul(array.nitems, I64(size)))
-    fine = ir.Constant(ir.IntType(1), 1)
-    for a, b in apart:
-        (start_a, end_a), (start_b, end_b) = bounds[a], bounds[b]
-        first = builder.select(builder.icmp_unsigned("<", start_a, start_b), start_b, start_a)
-        last = builder.select(builder.icmp_unsigned("<", end_a, end_b), end_a, end_b)
-        fine = builder.and_(fine, builder.icmp_unsigned(">=", first, last))
-    return fine
+        end = builder.add(start, builder.mul(array.nitems, I64(size)))
+        for word, bound in enumerate((start, end)):
+            builder.store(bound, builder.gep(table, [I64(2 * position + word)]))
+    count = I64(len(written) + len(arrays))
+    return builder.call(_no_overlap(builder.module), [table, I64(len(written)), count])
+
+
+def _no_overlap(module: Any) -> Any:
+    """``i1 (ptr bounds, i64 written, i64 count)``: whether none of the first meets another.
+
+    A loop: a line for each of the hundreds of pairs that a Transform and its work space have took
+    Numba 0.2 s to optimise, once more in each function that calls what calls this.
+    """
+    bit = ir.IntType(1)
+    kind = ir.FunctionType(bit, [I64.as_pointer(), I64, I64])
+    function = cgutils.get_or_insert_function(module, kind, "enzyme_sht_no_overlap")
+    if not function.is_declaration:
+        return function
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    bounds, written, count = function.args
+
+    def bounds_at(k: Any) -> list[Any]:
+        first = builder.shl(k, I64(1))
+        return [builder.load(builder.gep(bounds, [builder.add(first, I64(w))])) for w in (0, 1)]
+
+    def choose(relation: str, a: Any, b: Any) -> Any:
+        return builder.select(builder.icmp_unsigned(relation, a, b), a, b)
+
+    with cgutils.for_range(builder, written) as outer:
+        low, high = bounds_at(outer.index)
+        others = builder.add(outer.index, I64(1)), count, I64(1)
+        with cgutils.for_range_slice(builder, *others) as (k, _):
+            other_low, other_high = bounds_at(k)
+            begin, end = choose(">", low, other_low), choose("<", high, other_high)
+            with builder.if_then(builder.icmp_unsigned("<", begin, end), likely=False):
+                builder.ret(bit(0))
+    builder.ret(bit(1))
+    return function
 
 
 def passed(program: Program) -> list[Item]:

@@ -97,3 +97,10 @@ class Ranges:
                 return False
             end = high
         return True
+
+    def room(self, low: int, high: int) -> tuple[int, int] | None:
+        """The range around this one that is free of these; None if this one is not."""
+        k = bisect_right(self._lows, low)
+        begin = self._highs[k - 1] if k else 0
+        end = self._lows[k] if k < len(self._lows) else 1 << 63
+        return (begin, end) if begin <= low and high <= end else None

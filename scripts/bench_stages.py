@@ -77,8 +77,8 @@ def contenders(lmax: int) -> tuple[dict[str, Callable[[], Any]], float]:
     ring = t.ring_scratch()
     everything = (aligned_zeros(STATE), t, 1, (0, ngroups), (0, ntiles))
     pack, unpack = (
-        LinearMap(pack_coefficients_into, t, 1),
-        LinearMap(unpack_coefficients_into, t, 1),
+        LinearMap(pack_coefficients_into, t, 1, True),
+        LinearMap(unpack_coefficients_into, t, 1, True),
     )
     to_sums, to_coef = LinearMap(coef_to_sums, *everything), LinearMap(sums_to_coef, *everything)
     to_rings = LinearMap(sums_to_rings, t, ring, 1, (0, ntiles))

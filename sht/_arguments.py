@@ -167,7 +167,14 @@ _WRONG_SCRATCH = (
 )
 
 
-@njit(error_model="numpy")
+BORROWS: Any = {"error_model": "numpy", "_nrt": False}
+"""Of functions that are given all arrays of a Transform and keep none: without Numba's counting of
+references, in each of them, a loss is compiled in 1.9 s rather than 2.3."""
+INNER: Any = {**BORROWS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Of those that are never called from Python, besides: ways in from there are longer than they."""
+
+
+@njit(**INNER)
 def check_kernel_arrays(field, a, t, scratch):
     """Checks at the entry of the ``_into`` functions: a wrong length there overwrites memory.
 

@@ -1,7 +1,6 @@
 """How the four maps are run: batches of fields, and one field in several threads.
 
-The maps are two kernels, each forwards and transposed. Compiling is left to `llvm`, imported only
-when it is needed, so that `import sht` stays light. Plain maps need no Enzyme.
+The maps are two kernels, each forwards and transposed. Plain maps need no Enzyme.
 
 With several threads a field is divided where nothing is shared: the Fourier stage by tiles, the
 Legendre stage by tiles when it makes fields and by groups of orders when it makes coefficients.
@@ -18,8 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._apply import placeholder
-from ._kernels import coefficients_of_points_into, points_of_coefficients_into
 from ._legendre import PHASES, STATE, WIDTH
 from ._simd import RINGS, aligned_zeros
 from ._stages import (
@@ -31,10 +28,58 @@ from ._stages import (
     unpack_coefficients_into,
 )
 from ._threads import in_threads
+from ._workers import LinearMap, Worker, clear
 
 _WORTH_DIVIDING = 1 << 22
 """Coefficients times rings, reached at about T180: from there on it takes half a millisecond, and a
 second thread is worth waking."""
+
+
+def apply_to_one(name: str, t: Any, given: NDArray, out: NDArray | None) -> NDArray | None:
+    """Apply a map to one field as it stands: the short way, for what users do most.
+
+    Parameters
+    ----------
+    name : str
+        As for `apply_to_batch`.
+    t : Transform
+    given : array
+    out : array or None
+
+    Returns
+    -------
+    array or None
+        The result; None where something has to be looked at or converted: nothing has been done.
+    """
+    spaces = t.spaces.get(name)
+    if spaces is None:
+        return None
+    source, target = spaces
+    if not (
+        given.dtype is source.dtype
+        and given.shape == source.shape
+        and given.flags.carray
+        and (t.threads == 1 or not _is_divided(t))
+    ):
+        return None
+    if out is None:
+        out = np.empty(target.shape, target.dtype)
+    elif not (
+        out.dtype is target.dtype
+        and out.shape == target.shape
+        and out.flags.carray
+        and not np.may_share_memory(out, given)
+    ):
+        return None
+    mine = t.borrow_worker(1)
+    mine.short(name, out, given)
+    t.give_back(mine)
+    return out
+
+
+def _is_divided(t: Any) -> bool:
+    """Whether one field is worth dividing among threads."""
+    return t.ncoef * t.grid.nlat >= _WORTH_DIVIDING
 
 
 def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
@@ -48,7 +93,7 @@ def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
         C-contiguous. `results` is overwritten.
     """
     count = len(batch)
-    if count < t.threads and t.ncoef * t.grid.nlat >= _WORTH_DIVIDING:
+    if count < t.threads and _is_divided(t):
         for k in range(count):
             division = t.borrow_division()
             _DIVIDED[name](division, results[k].reshape(-1), batch[k].reshape(-1))
@@ -75,67 +120,11 @@ def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
     in_threads(share, workers)
 
 
-class LinearMap:
-    """A kernel ``kernel(output, input, *fixed)`` and its transpose, for calls that cost little.
-
-    One thread at a time.
-    """
-
-    def __init__(self, kernel: Any, *fixed: Any) -> None:
-        self._kernel, self._fixed = kernel, fixed
-        self._bound: dict[bool, Any] = {}
-
-    def forwards(self, output: NDArray, given: NDArray) -> None:
-        """``output = K(given)``; added where the kernel accumulates."""
-        self._bind(transposed=False)(output, given)
-
-    def backwards(self, output: NDArray, given: NDArray) -> None:
-        """``given += Kᵀ(output)``; clears `output` where the kernel overwrites it."""
-        self._bind(transposed=True)(
-            placeholder("output", output.shape, output.dtype),
-            placeholder("given", given.shape, given.dtype),
-            shadows=(output, given),
-        )
-
-    def _bind(self, *, transposed: bool) -> Any:
-        # What is bound takes as long to make as a small transform: the arrays of a plan are many.
-        if transposed not in self._bound:
-            from llvm import Bound
-
-            self._bound[transposed] = Bound(self._kernel, self._fixed, transposed=transposed)
-        return self._bound[transposed]
-
-
-class Worker:
-    """What one thread needs for the maps of one Transform; `fields` are transformed at once.
-
-    Each point belongs to one ring: an adjoint overwrites it, and leaves alone what it is given.
-    """
-
-    def __init__(self, t: Any, fields: int) -> None:
-        self.fields = fields
-        scratch = t.scratch(fields)._replace(ring=t.ring_scratch(alone=True))
-        self.synthesis = LinearMap(points_of_coefficients_into, t, scratch)
-        self.analysis = LinearMap(coefficients_of_points_into, t, scratch)
-        self._copies: dict[Any, NDArray] = {}
-
-    def adjoint_synthesis(self, a: NDArray, field: NDArray) -> None:
-        a[...] = 0
-        self.synthesis.backwards(field, a)
-
-    def adjoint_analysis(self, field: NDArray, a: NDArray) -> None:
-        if len(a) not in self._copies:
-            self._copies[len(a)] = np.empty_like(a)
-        copy = self._copies[len(a)]  # which is used up
-        copy[...] = a
-        self.analysis.backwards(copy, field)
-
-
 _WHOLE: dict[str, Callable[[Worker, NDArray, NDArray], None]] = {
     "synthesis": lambda w, f, a: w.synthesis.forwards(f, a),
     "analysis": lambda w, a, f: w.analysis.forwards(a, f),
-    "adjoint_synthesis": Worker.adjoint_synthesis,
-    "adjoint_analysis": Worker.adjoint_analysis,
+    "adjoint_synthesis": lambda w, a, f: w.synthesis.backwards(f, a),
+    "adjoint_analysis": lambda w, f, a: w.analysis.backwards(a, f),
 }
 
 
@@ -173,8 +162,8 @@ class Division:
         steps = (np.diff(tables.starts)[:, None] - tables.first).sum(axis=0)
         self.sums = aligned_zeros(ntiles * ngroups * passes * tables.columns * PHASES)
         self.coef = aligned_zeros(int(tables.starts[-1]) * tables.columns * WIDTH)
-        self.pack = LinearMap(pack_coefficients_into, t, tables.columns)
-        self.unpack = LinearMap(unpack_coefficients_into, t, tables.columns)
+        self.pack = LinearMap(pack_coefficients_into, t, tables.columns, True)
+        self.unpack = LinearMap(unpack_coefficients_into, t, tables.columns, True)
         legendre, fourier = steps.sum(axis=0), _fourier_costs(t)
         groups = _equal_parts(steps.sum(axis=1), t.threads)
 
@@ -223,11 +212,10 @@ def _synthesis(d: Division, field: NDArray, a: NDArray) -> None:
 
 
 def _adjoint_analysis(d: Division, field: NDArray, a: NDArray) -> None:
-    d.coef[:] = 0
-    d.unpack.backwards(a.copy(), d.coef)
+    d.unpack.backwards(a, d.coef)
 
     def share(part: _Part) -> None:
-        part.sums[:] = 0
+        clear(part.sums)
         part.from_sums.backwards(d.coef, part.sums)
         part.from_rings.backwards(part.sums, field)
 
@@ -235,7 +223,7 @@ def _adjoint_analysis(d: Division, field: NDArray, a: NDArray) -> None:
 
 
 def _analysis(d: Division, a: NDArray, field: NDArray) -> None:
-    d.coef[:] = 0
+    clear(d.coef)
     in_parts(d.apart, lambda part: part.from_rings.forwards(part.sums, field))
     in_parts(d.apart, lambda part: part.groups_from_sums.forwards(d.coef, d.sums))
     d.unpack.forwards(a, d.coef)
@@ -243,13 +231,12 @@ def _analysis(d: Division, a: NDArray, field: NDArray) -> None:
 
 def _adjoint_synthesis(d: Division, a: NDArray, field: NDArray) -> None:
     def fourier(part: _Part) -> None:
-        part.sums[:] = 0
+        clear(part.sums)
         part.to_rings.backwards(field, part.sums)
 
     in_parts(d.apart, fourier)
-    d.coef[:] = 0
+    clear(d.coef)
     in_parts(d.apart, lambda part: part.groups_to_sums.backwards(d.sums, d.coef))
-    a[...] = 0
     d.pack.backwards(d.coef, a)
 
 

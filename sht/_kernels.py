@@ -12,7 +12,7 @@ from numba.extending import overload
 
 from enzyme_rules import LinearRule, register
 
-from ._arguments import check_kernel_arrays
+from ._arguments import BORROWS, INNER, check_kernel_arrays
 from ._flat_view import flat_view
 from ._fourier import RingScratch
 from ._identity import ByIdentity
@@ -56,7 +56,7 @@ class Scratch(ByIdentity, _Scratch):
     """
 
 
-@njit(error_model="numpy", nogil=True)
+@njit(nogil=True, **BORROWS)
 def synthesis_into(field, a, t, scratch):
     """Coefficients to grid points, for use inside ``@njit`` code; see `Transform.synthesis`.
 
@@ -86,7 +86,7 @@ def synthesis_into(field, a, t, scratch):
     _in_turn(field, a, t, scratch)
 
 
-@njit(error_model="numpy", nogil=True)
+@njit(nogil=True, **BORROWS)
 def analysis_into(a, field, t, scratch):
     """Grid points to coefficients, for use inside ``@njit`` code; see `Transform.analysis`.
 
@@ -118,7 +118,7 @@ def analysis_into(a, field, t, scratch):
 def _in_turn(output, given, t, scratch): ...
 
 
-@overload(_in_turn, jit_options={"error_model": "numpy"})
+@overload(_in_turn, jit_options=INNER)
 def _in_turn_of(output, given, t, scratch):
     # One field has no loop around it: in the derivative of a derivative, Enzyme takes what reverse
     # mode keeps of such a loop inside another for numbers that vary.
@@ -165,7 +165,7 @@ def points_of_coefficients_into(points, a, t, scratch):
     """
     fields = len(a) // (len(t.legendre.first) * t.legendre.ncoef)  # a vector counts as two
     coef = scratch.coef[: t.legendre.starts[-1] * fields * WIDTH]
-    pack_coefficients_into(coef, a, t, fields)
+    pack_coefficients_into(coef, a, t, fields, scratch.ring.alone)
     _, ngroups, ntiles = t.legendre.first.shape
     for begin in range(0, ntiles, scratch.block):
         tiles = begin, min(begin + scratch.block, ntiles)
@@ -184,7 +184,7 @@ def coefficients_of_points_into(a, points, t, scratch):
         tiles = begin, min(begin + scratch.block, ntiles)
         rings_to_sums(scratch.sums, points, t, scratch.ring, fields, tiles)
         sums_to_coef(coef, scratch.sums, scratch.state, t, fields, (0, ngroups), tiles)
-    unpack_coefficients_into(a, coef, t, fields)
+    unpack_coefficients_into(a, coef, t, fields, scratch.ring.alone)
 
 
 register(LinearRule(points_of_coefficients_into, scratch=(3,), separate=True))

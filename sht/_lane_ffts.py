@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from ._butterflies import RADICES, butterfly
+from ._simd_butterflies import RADICES, butterfly
 from ._ring_tables import RingTables
 from ._simd import LANES, RINGS, load_vector, splat, store_vector
 
@@ -55,7 +55,9 @@ class LaneFFTs(NamedTuple):
     offsets : (ntiles, LANES) int64
         Where the points of each ring begin: of those in the north, then of those in the south.
     areas : (ntiles, LANES) float64
-        Solid angle of a point of each.
+        Solid angle of a point of each; 0 for rings that there are not.
+    shares : (ntiles, LANES) float64
+        1, or 0 for rings that there are not.
     turning : (ntiles,) int64
         Row of `phases` for each tile, -1 where all its rings begin at longitude 0.
     phases : (..., mmax + 1, 2, LANES) float64
@@ -72,17 +74,23 @@ class LaneFFTs(NamedTuple):
     places: np.ndarray
     offsets: np.ndarray
     areas: np.ndarray
+    shares: np.ndarray
     turning: np.ndarray
     phases: np.ndarray
 
 
 def make_lane_ffts(rings: RingTables, mmax: int) -> LaneFFTs:
-    """Tables for the rings of a grid. Tiles are whole, their rings of one length and truncation."""
+    """Tables for the rings of a grid: for tiles whose rings have one length and truncation.
+
+    Where a tile has fewer rings, the others are the first one again, with no share in anything.
+    """
     tiles = rings.pairs.reshape(-1, RINGS, 2).transpose(0, 2, 1).reshape(-1, LANES)
+    there = tiles >= 0
+    tiles = np.where(there, tiles, tiles[:, :1])
     n, kept = np.diff(rings.offsets)[tiles], rings.orders[tiles]
     good = {length: _radices(length // 2) for length in np.unique(n).tolist() if _fits(length)}
     together = (
-        (tiles >= 0).all(axis=1)
+        there[:, 0]
         & (n == n[:, :1]).all(axis=1)
         & (kept == kept[:, :1]).all(axis=1)
         & (2 * kept[:, 0] < n[:, 0])
@@ -110,7 +118,8 @@ def make_lane_ffts(rings: RingTables, mmax: int) -> LaneFFTs:
         np.concatenate(turns),
         np.concatenate(places),
         rings.offsets[tiles],
-        rings.areas[tiles],
+        np.where(there, rings.areas[tiles], 0.0),
+        there.astype(float),
         turning,
         phases,
     )

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from enzyme_rules.fftw import RealFFTs, fft_scratch
 
 from ._apply import Space, apply_run, place_of
-from ._execute import Division, Worker, apply_to_batch
+from ._execute import Division, apply_to_batch, apply_to_one
 from ._fourier import RingScratch
 from ._identity import ByIdentity
 from ._kernels import Scratch
@@ -27,6 +27,7 @@ from ._planning import PLANNING, plan_rings
 from ._ring_tables import RingTables, make_ring_tables
 from ._simd import LANES, aligned_zeros
 from ._spectrum import Truncation, check_truncation
+from ._workers import Worker
 from .grids import RingGrid
 
 _BLOCK_BYTES = 1 << 19
@@ -131,6 +132,15 @@ class RingTransform(ByIdentity, _Plan):
     def fields(self) -> Space:
         """Shape, that of the grid, of pairs after an axis of 2, and dtype of fields."""
         return Space(self._leading + self.grid.shape, self.dtype)
+
+    @functools.cached_property
+    def spaces(self) -> dict[str, tuple[Space, Space]]:
+        """What each map takes, and what it gives. Without quadrature weights there are but two."""
+        there, back = (self.coefficients, self.fields), (self.fields, self.coefficients)
+        maps = {"synthesis": there, "adjoint_synthesis": back}
+        if self.grid.has_weights:
+            maps |= {"analysis": back, "adjoint_analysis": there}
+        return maps
 
     @property
     def _leading(self) -> tuple[int, ...]:
@@ -296,15 +306,17 @@ class RingTransform(ByIdentity, _Plan):
 
     def _map(self, call: str, name: str, given: ArrayLike, out: NDArray | None) -> NDArray:
         """Check the arguments of a call, then apply one of the four maps to each field."""
+        if type(given) is np.ndarray and (out is None or type(out) is np.ndarray):
+            result = apply_to_one(name, self, given, out)
+            if result is not None:
+                return result
         call = f"sht.{type(self).__name__}.{call}"
-        if name.endswith("analysis") and not self.grid.has_weights:
+        if name not in self.spaces:
             raise ValueError(
                 f"`{call}` needs a grid with quadrature weights. Got {type(self.grid).__name__} "
                 f"without any. Give them when the grid is built."
             )
-        source, target = self.coefficients, self.fields
-        if name in ("analysis", "adjoint_synthesis"):
-            source, target = target, source
+        source, target = self.spaces[name]
         library, device, there = place_of(call, given, out)
         if device is None:
             run = functools.partial(apply_to_batch, name, self)
@@ -370,9 +382,12 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
     truncation = Truncation(lmax, mmax, recipe.truncation == "rhomboidal")
     rings = make_ring_tables(grid, mmax, kept)
     tables = legendre_tables(grid, rings, truncation, recipe.kind, recipe.spin)
-    ffts = plan_rings(grid.nlon, dtype, recipe.planning)
-    pair_ffts = make_pair_ffts(ffts.n)
     lane_ffts = make_lane_ffts(rings, mmax)
+    measuring = recipe.planning
+    if measuring == "auto" and (lane_ffts.length >= 0).all():  # then FFTW has nothing to do
+        measuring = "estimate"
+    ffts = plan_rings(grid.nlon, dtype, measuring)
+    pair_ffts = make_pair_ffts(ffts.n)
     t = _Plan.__new__(cls, lmax, mmax, tables, rings, ffts, pair_ffts, lane_ffts)
     t.grid = grid
     t.truncation = truncation

@@ -17,8 +17,7 @@ from ._simd import (
     vector,
 )
 
-assert LANES == 2 * RINGS, "a vector has a lane for each ring of a tile, north and south"
-
+# A vector has a lane for each ring of a tile, north and south: LANES = 2 RINGS.
 rows_type = types.UniTuple(vector, LANES)
 _NUMBERS = {types.float64: (ir.DoubleType(), 8), types.float32: (ir.FloatType(), 4)}
 
@@ -108,7 +107,10 @@ def load_rings(typing_context: Any, array: Any, offsets: Any, first: Any, index:
 def store_rings(
     typing_context: Any, array: Any, offsets: Any, first: Any, index: Any, rows: Any, add: Any
 ) -> Any:
-    """Put what `load_rings` gives where it takes it from, or `add` it there."""
+    """Put what `load_rings` gives where it takes it from, or `add` it there.
+
+    The first ring is the last to be written: it wins over others that have its place.
+    """
     _numbers_of("store_rings(array, offsets, first, index, rows, add)", array)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -117,7 +119,8 @@ def store_rings(
         rows = _transposed(builder, [builder.extract_value(args[4], r) for r in range(LANES)])
         if align == 4:
             rows = [builder.fptrunc(row, kind) for row in rows]
-        places = list(_places(context, builder, sig, args))
+        places = list(_places(context, builder, sig, args))[::-1]
+        rows = rows[::-1]
         with builder.if_else(args[5]) as (then, otherwise):
             with then:
                 for row, place in zip(rows, places, strict=True):
@@ -133,7 +136,7 @@ def store_rings(
 
 @intrinsic
 def load_rows(typing_context: Any, array: Any, index: Any, step: Any) -> Any:
-    """`LANES` vectors of float64, from flat positions `index`, `index` + `step`, …"""
+    """`LANES` vectors of float64, from flat positions `index`, `index` + `step` and so on."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = context.get_value_type(vector).as_pointer()
@@ -149,7 +152,7 @@ def load_rows(typing_context: Any, array: Any, index: Any, step: Any) -> Any:
 
 @intrinsic
 def load_pairs(typing_context: Any, array: Any, places: Any, first: Any) -> Any:
-    """`LANES` vectors of float64: two from each of ``places[first]``, ``places[first + 1]``, …
+    """`LANES` vectors of float64: two from ``places[first]``, two from the next place, and so on.
 
     Places count pairs of vectors.
     """

@@ -136,26 +136,36 @@ def _unpack(a, coef, t, fields, add):
 
 
 @njit(error_model="numpy")
-def pack_coefficients_into(coef, a, t, fields):
-    """Coefficients as the Legendre stage takes them: scaled, orders side by side."""
+def pack_coefficients_into(coef, a, t, fields, alone):
+    """Coefficients as the Legendre stage takes them: scaled, orders side by side.
+
+    `alone` as `RingScratch` has it.
+    """
     _pack(coef, a, t, fields, False)
 
 
 @njit(error_model="numpy")
-def unpack_coefficients_into(a, coef, t, fields):
+def unpack_coefficients_into(a, coef, t, fields, alone):
     """The transpose of `pack_coefficients_into`."""
     _unpack(a, coef, t, fields, False)
 
 
 @njit(error_model="numpy")
-def _add_unpacked(dcoef, da, t, fields):
-    _unpack(da, dcoef, t, fields, True)
+def _add_unpacked(dcoef, da, t, fields, alone):
+    if alone:
+        _unpack(da, dcoef, t, fields, False)
+    else:
+        _unpack(da, dcoef, t, fields, True)
 
 
 @njit(error_model="numpy")
-def _add_packed(da, dcoef, t, fields):
-    _pack(dcoef, da, t, fields, True)
+def _add_packed(da, dcoef, t, fields, alone):
+    if alone:
+        _pack(dcoef, da, t, fields, False)
+    else:
+        _pack(dcoef, da, t, fields, True)
+        da[:] = 0.0
 
 
 register(LinearRule(pack_coefficients_into, adjoint=_add_unpacked))
-register(LinearRule(unpack_coefficients_into, adjoint=_add_packed))
+register(LinearRule(unpack_coefficients_into, adjoint=_add_packed, accumulates=True))

@@ -52,8 +52,7 @@ def points_of_tile(points, phases, place, t, scratch, transposed):
     for g in range(kept // LANES + 1):
         north_re, north_im, south_re, south_im = order_blocks(phases, g, place, t.legendre)
         if transposed:
-            north = splat_rings(ffts.areas, tile * LANES)
-            south = splat_rings(ffts.areas, tile * LANES + RINGS)
+            north, south = _of_each(ffts.areas, tile)
             north_re, north_im = north * north_re, north * north_im
             south_re, south_im = south * south_re, south * south_im
         at = g * LANES * PAIR
@@ -100,12 +99,16 @@ def sums_of_tile(phases, points, place, t, scratch, transposed):
         at = g * LANES * PAIR
         north_re, south_re = blocks_of_rows(load_rows(y, at, PAIR))
         north_im, south_im = blocks_of_rows(load_rows(y, at + LANES, PAIR))
-        if not transposed:
-            north = splat_rings(ffts.areas, tile * LANES)
-            south = splat_rings(ffts.areas, tile * LANES + RINGS)
-            north_re, north_im = north * north_re, north * north_im
-            south_re, south_im = south * south_re, south * south_im
+        north, south = _of_each(ffts.shares if transposed else ffts.areas, tile)
+        north_re, north_im = north * north_re, north * north_im
+        south_re, south_im = south * south_re, south * south_im
         add_order_blocks(phases, g, place, north_re, north_im, south_re, south_im, t.legendre)
+
+
+@njit(error_model="numpy")
+def _of_each(numbers, tile):
+    """One of the numbers for each ring, as blocks: north and south."""
+    return splat_rings(numbers, tile * LANES), splat_rings(numbers, tile * LANES + RINGS)
 
 
 @njit(error_model="numpy")

@@ -361,6 +361,30 @@ def test_second_process_does_not_run_enzyme(empty_cache, tmp_path):
     print(f"first gradient beyond importing numba: {cold} s cold, {warm} s from the cache")
 
 
+KEY = """
+import importlib, sys
+import sht
+for name in sys.argv[1:]: importlib.import_module(name)
+from llvm._fingerprint import fingerprint
+from llvm._program import Question
+from llvm._request import Mode
+print(fingerprint(sht.synthesis_into, Question(Mode.PRIMAL, (), ()), "1"))
+"""
+
+
+def test_key_does_not_depend_on_what_is_loaded(tmp_path):
+    """What compiles loads more of these packages than what finds all in the cache."""
+    program = tmp_path / "program.py"
+    program.write_text(KEY)
+    keys = set()
+    for more in ((), ("sht._device", "llvm._ptx", "enzyme_rules.linalg")):
+        out, err = start(program, *more).communicate(timeout=300)
+        assert err == ""
+        keys.add(out)
+    assert len(keys) == 1
+    assert keys != {"None\n"}
+
+
 def test_many_processes_one_empty_cache(empty_cache, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)

@@ -110,6 +110,40 @@ def test_overlaps(shared):
 
 
 @numba.njit
+def double_and_halve(double, half, x, y):
+    for i in range(3):
+        double[i] = 2.0 * x[i] + y[i]
+        half[i] = 0.5 * x[i] + y[i]
+
+
+fast_double_and_halve = compiled(double_and_halve)
+
+
+@numba.njit
+def call_double_and_halve(double, half, x, y):
+    fast_double_and_halve(double, half, x, y)
+
+
+@pytest.mark.parametrize("first", [(0, 3, 6, 9), (9, 6, 3, 0), (0, 3, 6, 6), (4, 7, 0, 1)])
+def test_side_by_side_is_apart(first):
+    memory = np.arange(12.0)
+    double, half, x, y = (memory[k : k + 3] for k in first)
+    want = 2.0 * x + y, 0.5 * x + y
+    call_double_and_halve(double, half, x, y)
+    np.testing.assert_array_equal((double, half), want)
+
+
+@pytest.mark.parametrize(
+    "first", [(0, 2, 6, 9), (2, 0, 6, 9), (0, 3, 5, 9), (0, 3, 9, 1), (3, 6, 0, 4)]
+)
+def test_one_shared_item_is_an_overlap(first):
+    memory = np.arange(12.0)
+    with pytest.raises(ValueError, match="do not overlap where one is written"):
+        call_double_and_halve(*(memory[k : k + 3] for k in first))
+    np.testing.assert_array_equal(memory, np.arange(12.0))
+
+
+@numba.njit
 def loss(x, out, p):
     fast_apply(out, x, p)
     return (out * out).sum() + fast_total(x)
