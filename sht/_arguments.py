@@ -216,14 +216,7 @@ def check_kernel_arrays(field, a, t, scratch):
         or len(scratch.ring.orders) < ngroups * LANES
         or len(scratch.ring.row) < max(half, ngroups * LANES)
         or len(scratch.ring.fft) < 2 * half + rings.longest
-        or (
-            t.pair_ffts.work > 0
-            and (
-                len(scratch.ring.south) < max(half, ngroups * LANES)
-                or len(scratch.ring.pair) < 2 * rings.longest
-                or len(scratch.ring.work) < t.pair_ffts.work + 2 * rings.longest
-            )
-        )
+        or len(scratch.ring.lanes) < t.tile_ffts.work
     ):
         raise ValueError(_WRONG_SCRATCH)
 

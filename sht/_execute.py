@@ -28,6 +28,7 @@ from ._stages import (
     unpack_coefficients_into,
 )
 from ._threads import in_threads
+from ._tile_tables import SIZE, WAY
 from ._workers import LinearMap, Worker, clear
 
 _WORTH_DIVIDING = 1 << 22
@@ -182,15 +183,16 @@ def in_parts(parts: list[_Part], share: Callable[[_Part], None]) -> None:
 def _fourier_costs(t: Any) -> NDArray:
     """What the Fourier stage of each tile costs, in steps of the Legendre stage (6.6 ns).
 
-    For n = 96 … 1536 a ring took 0.1 ns n log2(n), with a prime factor p > 13 0.01 ns n p more, and
-    what lies around it as long as a step for each group.
+    A tile took 0.39 ns n log2(n) where all its rings have n points, 1.5 ns M log2(M) where they are
+    chirped to M, and a ring alone 0.1 ns n log2(n). (`scripts/bench_stages.py`)
     """
-    pairs = t.rings.pairs
+    pairs, ffts = t.rings.pairs, t.tile_ffts
     n = np.maximum(np.diff(t.rings.offsets), 2)[pairs]
-    prime = t.pair_ffts.prime[t.ffts.index][pairs]
-    costs = n * np.log2(n) / 65 + n * prime / 600 + t.legendre.first.shape[1]
-    costs = np.where(pairs >= 0, costs, 0.0)
-    return t.components * costs.reshape(-1, 2 * RINGS).sum(axis=1)
+    alone = np.where(pairs >= 0, n * np.log2(n), 0.0).reshape(-1, 2 * RINGS).sum(axis=1)
+    way, size = ffts.tiles[:, WAY], ffts.passes.sizes[ffts.tiles[:, SIZE], 0]
+    together = size * np.log2(size)
+    costs = np.choose(way, [0.015 * alone, 0.12 * together, 0.22 * together])
+    return t.components * (costs + t.legendre.first.shape[1])
 
 
 def _equal_parts(costs: NDArray, count: int) -> list[tuple[int, int]]:

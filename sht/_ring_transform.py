@@ -18,15 +18,14 @@ from ._execute import Division, apply_to_batch, apply_to_one
 from ._fourier import RingScratch
 from ._identity import ByIdentity
 from ._kernels import Scratch
-from ._lane_ffts import LaneFFTs, make_lane_ffts
 from ._legendre import PHASES, STATE, WIDTH
 from ._legendre_tables import LegendreTables, make_tables
 from ._orders import check_carries, orders_kept
-from ._pair_ffts import PairFFTs, make_pair_ffts
 from ._planning import PLANNING, plan_rings
 from ._ring_tables import RingTables, make_ring_tables
 from ._simd import LANES, aligned_zeros
 from ._spectrum import Truncation, check_truncation
+from ._tile_tables import ONE_BY_ONE, WAY, TileFFTs, make_tile_ffts
 from ._workers import Worker
 from .grids import RingGrid
 
@@ -64,8 +63,7 @@ class _Plan(NamedTuple):
     legendre: LegendreTables
     rings: RingTables
     ffts: RealFFTs
-    pair_ffts: PairFFTs
-    lane_ffts: LaneFFTs
+    tile_ffts: TileFFTs
 
 
 class RingTransform(ByIdentity, _Plan):
@@ -187,15 +185,11 @@ class RingTransform(ByIdentity, _Plan):
         """Work space of the Fourier stage; `alone` as `RingScratch` has it."""
         orders = self.legendre.first.shape[1] * LANES
         row = max(orders, self.rings.longest // 2 + 1)
-        pairs = 2 * self.rings.longest if self.pair_ffts.work else 0
         return RingScratch(
             aligned_zeros(row, self.coefficients.dtype),
-            aligned_zeros(row if pairs else 0, self.coefficients.dtype),
             aligned_zeros(orders, np.complex128),
             fft_scratch(self.ffts),
-            aligned_zeros(pairs),
-            aligned_zeros(self.pair_ffts.work + pairs),
-            aligned_zeros(self.lane_ffts.work),
+            aligned_zeros(self.tile_ffts.work),
             int(alone),
         )
 
@@ -382,13 +376,14 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
     truncation = Truncation(lmax, mmax, recipe.truncation == "rhomboidal")
     rings = make_ring_tables(grid, mmax, kept)
     tables = legendre_tables(grid, rings, truncation, recipe.kind, recipe.spin)
-    lane_ffts = make_lane_ffts(rings, mmax)
+    tile_ffts = make_tile_ffts(rings, grid.phi0, tables)
     measuring = recipe.planning
-    if measuring == "auto" and (lane_ffts.length >= 0).all():  # then FFTW has nothing to do
+    if (
+        measuring == "auto" and (tile_ffts.tiles[:, WAY] != ONE_BY_ONE).all()
+    ):  # then FFTW has nothing to do
         measuring = "estimate"
     ffts = plan_rings(grid.nlon, dtype, measuring)
-    pair_ffts = make_pair_ffts(ffts.n)
-    t = _Plan.__new__(cls, lmax, mmax, tables, rings, ffts, pair_ffts, lane_ffts)
+    t = _Plan.__new__(cls, lmax, mmax, tables, rings, ffts, tile_ffts)
     t.grid = grid
     t.truncation = truncation
     t.threads = int(threads) if threads else _cores()

@@ -93,9 +93,17 @@ def _transformed(a: list[_Complex]) -> list[_Complex]:
 
 @intrinsic(prefer_literal=True)
 def butterfly(
-    typing_context: Any, x: Any, first: Any, step: Any, roots: Any, k: Any, re: Any, radix: Any
+    typing_context: Any,
+    x: Any,
+    first: Any,
+    step: Any,
+    roots: Any,
+    k: Any,
+    re: Any,
+    radix: Any,
+    before: Any,
 ) -> Any:
-    """Transform `radix` complex numbers in place, then turn all but the first of them by roots.
+    """Transform `radix` complex numbers in place, and turn all but the first of them by roots.
 
     Parameters
     ----------
@@ -110,6 +118,8 @@ def butterfly(
         0, or `LANES`: then real and imaginary parts change their roles, and i its sign.
     radix : int
         A constant, one of `RADICES`.
+    before : int
+        A constant. 0: turn what comes out; 1: what goes in, which is the transpose.
     """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -132,12 +142,22 @@ def butterfly(
         values = [
             _Complex(builder, *(builder.load(place, align=8) for place in pair)) for pair in places
         ]
-        for j, value in enumerate(_transformed(values)):
-            result = value.turned(root(2 * j - 2), root(2 * j - 1)) if j else value
-            builder.store(result.re, places[j][0], align=8)
-            builder.store(result.im, places[j][1], align=8)
+
+        def all_turned(values: list[_Complex]) -> list[_Complex]:
+            factors = [(root(2 * j), root(2 * j + 1)) for j in range(n - 1)]
+            others = [v.turned(*f) for v, f in zip(values[1:], factors, strict=True)]
+            return [values[0], *others]
+
+        if before.literal_value:
+            values = _transformed(all_turned(values))
+        else:
+            values = all_turned(_transformed(values))
+        for value, place in zip(values, places, strict=True):
+            builder.store(value.re, place[0], align=8)
+            builder.store(value.im, place[1], align=8)
         return context.get_dummy_value()
 
-    if not isinstance(radix, types.IntegerLiteral) or radix.literal_value not in RADICES:
-        raise TypeError(f"`butterfly(..., radix)` takes a constant of {RADICES}. Got {radix}.")
-    return types.void(x, *(types.intp,) * 2, roots, *(types.intp,) * 2, radix), codegen
+    constant = all(isinstance(each, types.IntegerLiteral) for each in (radix, before))
+    if not constant or radix.literal_value not in RADICES:
+        raise TypeError(f"`butterfly(..., radix, before)` takes constants. Got {radix}, {before}.")
+    return types.void(x, *(types.intp,) * 2, roots, *(types.intp,) * 2, radix, before), codegen

@@ -187,3 +187,16 @@ def store_rows(typing_context: Any, array: Any, index: Any, step: Any, rows: Any
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, rows_type), codegen
+
+
+@intrinsic
+def load_twice(typing_context: Any, array: Any, index: Any) -> Any:
+    """`RINGS` float64 from flat position `index` on, for the north, and again for the south."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        half = ir.VectorType(ir.DoubleType(), RINGS)
+        pointer = pointer_to(context, builder, sig.args[0], *args)
+        value = builder.load(builder.bitcast(pointer, half.as_pointer()), align=8)
+        return builder.shuffle_vector(value, value, shuffle_mask([*range(RINGS)] * 2))
+
+    return vector(array, types.intp), codegen

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from numba import njit
 
 from ._kinds import add_order_blocks, order_blocks
-from ._lane_ffts import PAIR, points_of_spectra, spectra_of_points
+from ._lane_ffts import orders_of_points, points_of_orders, points_of_spectra, spectra_of_points
+from ._lane_passes import PAIR
 from ._simd import LANES, RINGS, load_vector, splat, splat_rings, store_vector
 from ._simd_rows import (
     blocks_of_rows,
@@ -21,6 +22,7 @@ from ._simd_rows import (
     store_rings,
     store_rows,
 )
+from ._tile_tables import FACTORS, KEPT, LONGEST, ONE_LENGTH, SHORTEST, SIZE, TURNING, WAY
 
 
 class TilePlace(NamedTuple):
@@ -44,71 +46,83 @@ class TilePlace(NamedTuple):
 @njit(error_model="numpy")
 def points_of_tile(points, phases, place, t, scratch, transposed):
     """The points of the rings; if `transposed`, times their areas, with c_m = 1, and added."""
-    ffts, tile = t.lane_ffts, place.tile
-    k = ffts.length[tile]
-    n = 2 * ffts.half[k]
-    x, y = scratch.lanes[: n * LANES], scratch.lanes[n * LANES :]
-    kept = t.rings.orders[t.rings.pairs[tile * RINGS, 0]]
+    ffts, row = t.tile_ffts, t.tile_ffts.tiles[place.tile]
+    kept, k, factors = row[KEPT], row[SIZE], ffts.factors[row[FACTORS] :]
+    x, spectra = _work(row, ffts, scratch)
     for g in range(kept // LANES + 1):
-        north_re, north_im, south_re, south_im = order_blocks(phases, g, place, t.legendre)
+        blocks = order_blocks(phases, g, place, t.legendre)
         if transposed:
-            north, south = _of_each(ffts.areas, tile)
-            north_re, north_im = north * north_re, north * north_im
-            south_re, south_im = south * south_re, south * south_im
+            blocks = _shared(blocks, ffts.shares, place.tile)
+        north_re, north_im, south_re, south_im = blocks
         at = g * LANES * PAIR
-        store_rows(y, at, PAIR, rows_of_blocks(north_re, south_re))
-        store_rows(y, at + LANES, PAIR, rows_of_blocks(north_im, south_im))
-    _turn(y, kept, t, tile, 1.0)
+        store_rows(spectra, at, PAIR, rows_of_blocks(north_re, south_re))
+        store_rows(spectra, at + LANES, PAIR, rows_of_blocks(north_im, south_im))
     if transposed:  # orders m > 0 once, not for -m too
-        half = splat(0.5)
-        for i in range(PAIR, (kept + 1) * PAIR, LANES):
-            store_vector(y, i, half * load_vector(y, i))
-    points_of_spectra(x, y, kept, k, ffts)
-    begin, add = _begin(place, t), transposed and not scratch.alone
-    places = ffts.places[ffts.starts[k, 2] :]
-    for i in range(0, n, LANES):
-        rows = load_pairs(x, places, i // 2)
-        store_rings(points, ffts.offsets, tile * LANES, begin + i, rows, add)
+        _scale(spectra, kept, 0.5)
+    first, begin = place.tile * LANES, _begin(place, t)
+    add = transposed and not scratch.alone
+    if row[WAY] == ONE_LENGTH:
+        _turn(spectra, row, ffts, 1.0)
+        points_of_spectra(x, spectra, kept, k, ffts.passes, factors)
+        places = ffts.passes.places[ffts.passes.sizes[k, 2] :]
+        for i in range(0, row[LONGEST], LANES):
+            rows = load_pairs(x, places, i // 2)
+            store_rings(points, ffts.offsets, first, begin + i, rows, add)
+        return
+    points_of_orders(x, spectra, kept, row[LONGEST] // 2, k, ffts.passes, factors)
+    whole = row[SHORTEST] // LANES * LANES
+    for i in range(0, whole, LANES):
+        rows = load_rows(x, i * LANES, LANES)
+        store_rings(points, ffts.offsets, first, begin + i, rows, add)
+    for lane in range(LANES):
+        at = begin + ffts.offsets[place.tile, lane]
+        for i in range(whole, ffts.lengths[place.tile, lane]):
+            before = points[at + i] if add else 0.0
+            points[at + i] = before + x[i * LANES + lane]
 
 
 @njit(error_model="numpy")
 def sums_of_tile(phases, points, place, t, scratch, transposed):
     """Adds Σ_i f_i exp(-i m φ_i), times areas; if `transposed` c_m instead, and clears points."""
-    ffts, tile = t.lane_ffts, place.tile
-    k = ffts.length[tile]
-    n = 2 * ffts.half[k]
-    x, y = scratch.lanes[: n * LANES], scratch.lanes[n * LANES :]
-    kept = t.rings.orders[t.rings.pairs[tile * RINGS, 0]]
-    begin = _begin(place, t)
-    for i in range(0, n, LANES):
-        rows = load_rings(points, ffts.offsets, tile * LANES, begin + i)
+    ffts, row = t.tile_ffts, t.tile_ffts.tiles[place.tile]
+    kept, k, factors = row[KEPT], row[SIZE], ffts.factors[row[FACTORS] :]
+    x, spectra = _work(row, ffts, scratch)
+    first, begin = place.tile * LANES, _begin(place, t)
+    whole = row[SHORTEST] // LANES * LANES
+    for i in range(0, whole, LANES):
+        rows = load_rings(points, ffts.offsets, first, begin + i)
         store_rows(x, i * LANES, LANES, rows)
-    if transposed and not scratch.alone:
-        for lane in range(LANES):
-            first = begin + ffts.offsets[tile, lane]
-            points[first : first + n] = 0.0
-    spectra_of_points(y, x, kept, k, ffts)
+    x[whole * LANES : row[LONGEST] * LANES] = 0.0
+    for lane in range(LANES):
+        at, n = begin + ffts.offsets[place.tile, lane], ffts.lengths[place.tile, lane]
+        for i in range(whole, n):
+            x[i * LANES + lane] = points[at + i]
+        if transposed and not scratch.alone:
+            points[at : at + n] = 0.0
+    if row[WAY] == ONE_LENGTH:
+        spectra_of_points(spectra, x, kept, k, ffts.passes, factors)
+        _turn(spectra, row, ffts, -1.0)
+    else:
+        orders_of_points(spectra, x, kept, row[LONGEST] // 2, k, ffts.passes, factors)
     groups = kept // LANES + 1
-    y[(kept + 1) * PAIR : groups * LANES * PAIR] = 0.0
-    _turn(y, kept, t, tile, -1.0)
+    spectra[(kept + 1) * PAIR : groups * LANES * PAIR] = 0.0
     if transposed:
-        two = splat(2.0)
-        for i in range(PAIR, (kept + 1) * PAIR, LANES):
-            store_vector(y, i, two * load_vector(y, i))
+        _scale(spectra, kept, 2.0)
     for g in range(groups):
         at = g * LANES * PAIR
-        north_re, south_re = blocks_of_rows(load_rows(y, at, PAIR))
-        north_im, south_im = blocks_of_rows(load_rows(y, at + LANES, PAIR))
-        north, south = _of_each(ffts.shares if transposed else ffts.areas, tile)
-        north_re, north_im = north * north_re, north * north_im
-        south_re, south_im = south * south_re, south * south_im
+        north_re, south_re = blocks_of_rows(load_rows(spectra, at, PAIR))
+        north_im, south_im = blocks_of_rows(load_rows(spectra, at + LANES, PAIR))
+        blocks = north_re, north_im, south_re, south_im
+        shares = ffts.shares[1] if transposed else ffts.shares[0]
+        north_re, north_im, south_re, south_im = _shared(blocks, shares, place.tile)
         add_order_blocks(phases, g, place, north_re, north_im, south_re, south_im, t.legendre)
 
 
 @njit(error_model="numpy")
-def _of_each(numbers, tile):
-    """One of the numbers for each ring, as blocks: north and south."""
-    return splat_rings(numbers, tile * LANES), splat_rings(numbers, tile * LANES + RINGS)
+def _work(row, ffts, scratch):
+    """Memory for the transform, and for its orders."""
+    end = ffts.passes.sizes[row[SIZE], 0] * PAIR
+    return scratch.lanes[:end], scratch.lanes[end:]
 
 
 @njit(error_model="numpy")
@@ -118,16 +132,30 @@ def _begin(place, t):
 
 
 @njit(error_model="numpy")
-def _turn(spectra, kept, t, tile, sign):
+def _shared(blocks, shares, tile):
+    """Blocks of the north and the south times a number for each ring."""
+    north = splat_rings(shares, tile * LANES)
+    south = splat_rings(shares, tile * LANES + RINGS)
+    return north * blocks[0], north * blocks[1], south * blocks[2], south * blocks[3]
+
+
+@njit(error_model="numpy")
+def _scale(spectra, kept, factor):
+    """Orders m > 0 times a factor."""
+    factor = splat(factor)
+    for i in range(PAIR, (kept + 1) * PAIR, LANES):
+        store_vector(spectra, i, factor * load_vector(spectra, i))
+
+
+@njit(error_model="numpy")
+def _turn(spectra, row, ffts, sign):
     """Times exp(± i m φ0), φ0 each ring's first longitude."""
-    k = t.lane_ffts.turning[tile]
-    if k < 0:
+    begin, sign = row[TURNING], splat(sign)
+    if begin < 0:
         return
-    phases = t.lane_ffts.phases
-    sign = splat(sign)
-    for m in range(kept + 1):
-        i, j = m * PAIR, (k * phases.shape[1] + m) * PAIR
+    for i in range(0, (row[KEPT] + 1) * PAIR, PAIR):
         re, im = load_vector(spectra, i), load_vector(spectra, i + LANES)
-        cosine, sine = load_vector(phases, j), sign * load_vector(phases, j + LANES)
+        cosine = load_vector(ffts.factors, begin + i)
+        sine = sign * load_vector(ffts.factors, begin + i + LANES)
         store_vector(spectra, i, cosine * re - sine * im)
         store_vector(spectra, i + LANES, cosine * im + sine * re)
