@@ -39,6 +39,7 @@ class Workspace:
     def __init__(self, program: Any, hidden: Sequence[int]) -> None:
         self._frame = program.frame
         self.block = self._frame.new_block()
+        self._words = memoryview(self.block).cast("B")[: 8 * self._frame.words].cast("q")
         self._firsts = program.starts[:-1]
         self._hidden: dict[int, Any] = dict.fromkeys(hidden)
         self._memory: dict[int, np.ndarray] = {}  # that of the hidden shadows, to be cleared
@@ -106,28 +107,38 @@ class Workspace:
 
         New memory overlaps nothing.
         """
-        return self._frame.shadows == 1 and all(shadows[k] is None for k in self._seen)
+        if self._frame.shadows != 1:
+            return False
+        for k in self._seen:
+            if shadows[k] is not None:
+                return False
+        return True
 
     def _fill_again(self, arguments: Sequence[Any], shadows: list[Any]) -> bool:
         """As `fill`, if all arrays are where they were in the last call; else nothing is done."""
         places = self._places
         if places is None or not self._takes_fresh_shadows(shadows):
             return False
-        anew = []
+        numbers, arrays = [], []  # whose words, or whose shadows, are others
         for i, argument in enumerate(arguments):
             known = self._known[i]
             if known is not None:
                 if known.findings() is not findings_of(argument):
                     return False
             elif self._numbers[i]:
-                anew.append(i)
+                numbers.append(i)
             elif type(argument) is not np.ndarray or _place_of(argument) != places[i]:
                 return False
             elif not self._keeps[i]:
-                anew.append(i)
+                arrays.append(i)
         self._clear(self._hidden, shadows)
-        for i in anew:
-            self._frame.fill_items(self.block, self._firsts[i], (arguments[i],), shadows)
+        frame, words = self._frame, self._words
+        for i in numbers:
+            frame.fill_items(self.block, self._firsts[i], (arguments[i],), shadows)
+        for i in arrays:
+            k = self._firsts[i]
+            shadow = shadows[k] = zeros_like(arguments[i])
+            words[frame.first_words[k] + 1] = address(shadow)
         return True
 
     def _fill_items(self, first: int, values: list[Any], shadows: list[Any]) -> list[Span]:
@@ -139,12 +150,14 @@ class Workspace:
                     self._clear((k,), shadows)
                 else:
                     shadows[k] = self._hidden[k] = zeros_like(value)
-                    self._memory[k] = _memory_of(self._hidden[k])
+                    if value.size:
+                        self._memory[k] = _memory_of(self._hidden[k])
         return self._frame.fill_items(self.block, first, values, shadows)
 
     def _clear(self, hidden: Iterable[int], shadows: list[Any]) -> None:
         for k in hidden:
-            self._memory[k].fill(0)
+            if k in self._memory:  # not empty
+                self._memory[k].fill(0)
             shadows[k] = self._hidden[k]
 
     def copies(self, values: Sequence[Any]) -> list[Any]:
