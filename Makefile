@@ -38,12 +38,13 @@ install: $(VENV)/.installed ## make .venv with the pinned packages and the proje
 enzyme: install ## build Enzyme's LLVM plugin from source, where the prebuilt driver will not do
 	$(PY) -m llvm build-enzyme
 
-bench: setup ## time maps, stages and gradients beside the peers that are installed
+bench: setup ## time maps, stages, gradients beside the peers that are installed, and the start
 	@echo "== benchmark =="
 	$(PY) scripts/bench_gradient.py
 	$(PY) scripts/bench_stages.py
 	$(PY) scripts/bench_differentiable.py
 	$(PY) scripts/bench_objectives.py
+	$(PY) scripts/bench_start.py
 
 bench-gpu: setup ## time maps and gradients on the GPU
 	@echo "== benchmark on the GPU =="

@@ -36,6 +36,8 @@ class Frame:
         Of the block.
     seeded : int
         Which word holds the derivative that goes in for the returned number.
+    first_words : list of int
+        Of each item.
     number_words : list of (int, int, numba type)
         For each number that varies, of its shadows: the position among all shadows, its first word,
         its type.
@@ -52,10 +54,10 @@ class Frame:
         word = len(codes)
         self._parts: dict[tuple[int, int], tuple[struct.Struct, int]] = {}
         self._codes: list[str] = []
-        self._first_words: list[int] = []
+        self.first_words: list[int] = []
         self.number_words: list[tuple[int, int, Any]] = []
         for position, item in enumerate(self.items):
-            self._first_words.append(word)
+            self.first_words.append(word)
             code, words = "", 0
             if item.kind == "array":
                 ty: Any = item.type
@@ -174,7 +176,7 @@ class Frame:
         known = self._parts.get((first, end))
         if known is None:
             layout = struct.Struct(f"={''.join(self._codes[first:end])}")
-            known = self._parts[first, end] = layout, 8 * self._first_words[first]
+            known = self._parts[first, end] = layout, 8 * self.first_words[first]
         return known
 
     def read(self, block: Any, shadows: list[Any]) -> tuple[float, float]:
@@ -210,12 +212,15 @@ address = _quick_address if _quick_address(_probe) == _safe_address(_probe) else
 
 def zeros_like(array: np.ndarray) -> np.ndarray:
     """A shadow of zeros for an array: with its very strides, so that Numba sees the same type."""
-    if array.nbytes < 4096 and array.flags.c_contiguous:
-        return np.zeros(array.shape, array.dtype)
+    # On a cache line: vectors of a shadow that lie across two lines cost twice.
+    if array.flags.c_contiguous:
+        if array.nbytes < 4096:
+            return np.zeros(array.shape, array.dtype)
+        buffer = np.zeros(array.nbytes + 64, np.uint8)
+        return np.ndarray(array.shape, array.dtype, buffer, -address(buffer) % 64)
     low = high = start = address(array)
     if array.size:
         low, high = bounds(array, start)
-    # On a cache line: vectors of a shadow that lie across two lines cost twice.
     buffer = np.zeros(high - low + 64, np.uint8)
     offset = -address(buffer) % 64 + start - low
     return np.ndarray(array.shape, array.dtype, buffer, offset, array.strides)

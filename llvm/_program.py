@@ -7,7 +7,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -193,14 +192,15 @@ def program_for(
     TypeError
         An argument has no place in a derivative, or is to vary and cannot.
     """
-    key = None
     # Numba's types are slow to find and to hash; where it has no type at all, `types_of` says so.
-    with suppress(*NO_TYPE):
+    try:
         how = mode, varying, skip_primal, width, options, threads, architecture
         key = generation(), how, *map(kind_of, arguments)
         known = _by_kind.get(function, {}).get(key)
         if known is not None:
             return known
+    except NO_TYPE:
+        key = None
     argument_types = types_of(call, function, arguments)
     require_varying(call, function, varying, argument_types)
     question = Question(

@@ -2,7 +2,7 @@ r"""Time what a new process does until its first transform and its first gradien
 
 Each round is a process of its own, which times its stages one after the other: with a cache that is
 empty, so that all is compiled, and with the one that such a process has left. Numba's import is
-timed apart, since whoever uses this has it. Python's own byte code is there in all rounds.
+timed apart, since whoever uses this has it. Python's byte code is written before.
 
 Where a stage spends its time: ``python -X importtime -c "import sht"``, or
 ``python -m cProfile -s cumulative scripts/bench_start.py --stages``.
@@ -75,18 +75,20 @@ def stages() -> dict[str, float]:
 
 def in_new_process(cache: Path, enzyme: tuple[str, str]) -> dict[str, float]:
     """The stages in a new process, with a folder for the cache."""
-    here = str(Path(__file__).resolve().parents[1])
-    variables = {"ENZYME_SHT_CACHE": str(cache), enzyme[0]: enzyme[1], "PYTHONPATH": here}
+    variables = {"ENZYME_SHT_CACHE": str(cache), enzyme[0]: enzyme[1]}
+    return json.loads(run_python([__file__, "--stages"], variables).splitlines()[-1])
+
+
+def run_python(arguments: list[str], variables: dict[str, str]) -> str:
+    """Run a Python that sees this project, and keeps the byte code of what it imports."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"PYTHONPATH": str(Path(__file__).resolve().parents[1])} | variables
     done = subprocess.run(
-        [sys.executable, __file__, "--stages"],
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(f"A process failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return done.stdout
 
 
 def measure(rounds: int, empty: int) -> dict[str, dict[str, list[float]]]:
@@ -102,6 +104,7 @@ def measure(rounds: int, empty: int) -> dict[str, dict[str, list[float]]]:
         for name, seconds in taken.items():
             results[kind].setdefault(name, []).append(seconds)
 
+    run_python(["-c", "import numba, sht, llvm"], {})
     for _ in range(empty):
         with tempfile.TemporaryDirectory() as folder:
             cache = Path(folder, "cache")

@@ -198,3 +198,69 @@ def test_memory_of_a_tuple_is_not_kept():
     del plan
     gc.collect()
     assert weights() is None
+
+
+@numba.njit
+def product(x, scale, out, weights):
+    for i in range(len(x)):
+        out[i] = scale * x[i] * x[i]
+    return (weights * out).sum()
+
+
+def test_the_same_arrays_again():
+    """A call that finds all arrays where they were takes a short way; the others must not."""
+    gradient = value_and_grad(product, argnums=(0, 1))
+    memory = np.arange(1.0, 41.0)
+    x, out, weights = memory[:5], memory[10:15], memory[20:25]
+    arguments = [
+        (x, 2.0, out, weights),
+        (x, 3.0, out, weights),  # another number
+        (weights, 3.0, out, x),  # the other way round
+        (x, 3.0, out, memory[20:30:2]),
+        (x, 3.0, out, memory[20:35:3]),  # the same place, other strides
+        (x[:4], 3.0, out[:4], weights[:4]),
+        (x, 3.0, out, weights),
+    ]
+    for x, scale, out, weights in arguments * 2:
+        for _ in range(2):
+            value, (by_x, by_scale) = gradient(x, scale, out, weights)
+            want = np.sum(weights * scale * x * x)
+            np.testing.assert_allclose(value, want, rtol=1e-14)
+            np.testing.assert_allclose(by_x, 2.0 * scale * weights * x, rtol=1e-14)
+            np.testing.assert_allclose(by_scale, want / scale, rtol=1e-14)
+            x += 0.5  # other numbers at the same place
+
+
+@pytest.mark.parametrize("k", [0, 4, 6, 10, 14, 16])
+def test_an_overlap_after_calls_without(k):
+    memory = np.arange(1.0, 31.0)
+    gradient = grad(product)
+    apart = memory[5:10], 2.0, memory[20:25], memory[15:20]
+    gradient(*apart)
+    want = gradient(*apart)
+    overlapping = memory[5:10], 2.0, memory[k + 1 : k + 6], memory[15:20]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="do not overlap"):
+            gradient(*overlapping)
+        np.testing.assert_array_equal(gradient(*apart), want)
+
+
+@numba.njit
+def weighed(x, weights):
+    total = 0.0
+    for i in range(len(x)):
+        total += weights[i] * x[i] * x[i]
+    return total
+
+
+def test_shadows_of_the_caller_after_those_made_for_it():
+    x, weights = np.arange(1.0, 6.0), np.arange(2.0, 7.0)
+    want = grad(weighed)(x, weights)
+    for _ in range(2):
+        dx = np.ones(5)
+        autodiff(Reverse, weighed, Duplicated(x, dx), Const(weights))
+        np.testing.assert_array_equal(dx, 1.0 + want)
+        np.testing.assert_array_equal(grad(weighed)(x, weights), want)
+        with pytest.raises(ValueError, match="do not overlap"):
+            autodiff(Reverse, weighed, Duplicated(x, weights), Const(weights))
+        np.testing.assert_array_equal(grad(weighed)(x, weights), want)

@@ -29,6 +29,7 @@ def test_benchmark(tmp_path):
         wanted = {"synthesis", "adjoint_analysis", "misfit, gradient"}
         if "others" in title:
             wanted = {"float32 synthesis", "octahedral analysis", "spin 2 synthesis"}
+            wanted |= {"8 fields synthesis", "32 fields analysis"}
         assert wanted <= set(times)
         assert all(len(rounds) == 2 and min(rounds) > 0 for rounds in times.values())
     _, changes = done.stdout.split("Against the run on another, threads=1 (now ÷ then):\n")
@@ -57,6 +58,18 @@ def test_benchmark_of_stages(tmp_path):
         assert 0 < row["rates"]["Legendre"] < row["rates"]["peak"]
     assert "^" in done.stdout
     assert drawn.stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_benchmark_of_the_start(tmp_path):
+    saved = tmp_path / "run.json"
+    done = run("bench_start.py", tmp_path, "--rounds", 1, "--empty", 1, "--save", saved)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(saved.read_text(encoding="utf-8"))["results"]
+    assert set(results) == {"empty", "filled"}
+    for times in results.values():
+        assert {"import sht", "first synthesis", "first gradient of a loss"} <= set(times)
+        assert all(len(rounds) == 1 and min(rounds) > 0 for rounds in times.values())
 
 
 def test_benchmark_of_peers_says_what_is_missing(tmp_path):
