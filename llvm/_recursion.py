@@ -1,9 +1,9 @@
 """Functions that call themselves, which cannot be inlined, and what Enzyme may be asked about them.
 
-With runtime activity, Enzyme compares pointers of a primal and its shadow. To a function that is not
-inlined it passes none for primals that it takes to be unneeded, and derivatives are lost without a
-word: that of a determinant by minors was zero. Without it, no name may stand for an array that
-varies or for one that does not. So all arrays vary there; those that nobody asked for too.
+With runtime activity, Enzyme compares pointers of a primal and its shadow. To a function that is
+not inlined it passes none for primals that it takes to be unneeded, and derivatives are lost
+without a word: that of a determinant by minors was zero. Without it, no name may stand for an array
+that varies or for one that does not. So all arrays vary there; those that nobody asked for too.
 """
 
 from __future__ import annotations

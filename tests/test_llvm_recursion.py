@@ -3,12 +3,12 @@
 import numba
 import numpy as np
 import pytest
-from tests.own_cache import use_own_cache
 
 from llvm import AutodiffError, grad, hvp, jvp
 from llvm._enzyme import Enzyme
 from llvm._lower import lower
 from llvm._recursion import calling_themselves, is_recursive
+from tests.own_cache import use_own_cache
 
 RNG = np.random.default_rng(8)
 X, V = RNG.standard_normal((2, 8))
