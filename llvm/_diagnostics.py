@@ -46,6 +46,11 @@ def has_lost_types(error: AutodiffError) -> bool:
     return _UNKNOWN_INTEGER in said or bool(_UNKNOWN_MEMORY.search(said))
 
 
+def has_run_out_of_memory(error: AutodiffError) -> bool:
+    """Whether Enzyme wanted more memory than it may have."""
+    return isinstance(error, ToolchainError) and _NO_MEMORY in error.stderr
+
+
 def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffError:
     """The error for the user that a failed run of Enzyme stands for.
 
@@ -118,7 +123,7 @@ def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffE
             "its type analysis cannot tell what some memory holds, as in code that sorts or "
             "partitions. Move that part into an @njit function and give it a rule"
         )
-    elif reason is None and _NO_MEMORY in text:
+    elif has_run_out_of_memory(error):
         why = (
             "it takes more memory than it is allowed. Move the largest part into an @njit function "
             "with a rule"

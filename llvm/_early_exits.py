@@ -45,7 +45,7 @@ def may_search_long(ir: str) -> bool:
 def with_short_ways_back(ir: str) -> str:
     """The module with such a block behind each branch from which the search would be too long."""
     changed = _FUNCTION.sub(_with_ways_back, ir)
-    return changed if changed == ir else changed + _DECLARED
+    return changed if changed == ir or _DECLARATION.search(ir) else changed + _DECLARED
 
 
 def without_ways_back(ir: str) -> str:

@@ -95,9 +95,13 @@ class Enzyme:
         return self.run_and_listen(ir, flags, timeout)[0]
 
     def run_and_listen(
-        self, ir: str, flags: Sequence[str] = (), timeout: float = _SECONDS
+        self,
+        ir: str,
+        flags: Sequence[str] = (),
+        timeout: float = _SECONDS,
+        memory: int = _MEMORY,
     ) -> tuple[str, str]:
-        """As `run`; and what Enzyme said on the way, which depends on the flags."""
+        """As `run`, in so many bytes; and what Enzyme said on the way, which the flags decide."""
         if self.kind == "driver":
             if _TRIGGER not in ir:
                 ir = f"{ir}\ndeclare void @{_TRIGGER}(...)\n"
@@ -118,7 +122,7 @@ class Enzyme:
                 *("-S", "-", "-o", "-"),
             ]
             what = "opt with Enzyme"
-        result, said = run_and_listen(command, what=what, timeout=timeout, stdin=ir, memory=_MEMORY)
+        result, said = run_and_listen(command, what=what, timeout=timeout, stdin=ir, memory=memory)
         _check_done(result)
         return result, said
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from ._block_order import needs_order, optimised, reordered
 from ._choices import with_choices_kept
 from ._chosen_places import with_chosen_places_kept
-from ._diagnostics import has_crashed, has_lost_types, refused
+from ._diagnostics import has_crashed, has_lost_types, has_run_out_of_memory, refused
 from ._early_exits import may_search_long, with_short_ways_back
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError, ToolTimeoutError
@@ -16,6 +16,10 @@ from ._recursion import is_recursive
 from ._second_run import backwards_alone, runs_twice, then_forwards
 from ._target_machine import passed
 from ._undefined import undefined_use
+
+# Bytes for both derivatives in one run. What takes more searches for ways back in the loops of the
+# first, which `_early_exits` shortens in between two runs.
+_MEMORY_OF_BOTH = 2 << 30
 
 
 def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple[str, str]:
@@ -50,15 +54,15 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
     def safe(text: str) -> str:
         return with_short_ways_back(with_chosen_places_kept(reordered(text)))
 
-    def once(text: str) -> tuple[str, str]:
-        result, said = enzyme.run_and_listen(text, flags)
+    def once(text: str, **limits: int) -> tuple[str, str]:
+        result, said = enzyme.run_and_listen(text, flags, **limits)
         if wrong := undefined_use(result):
             raise refused(*wrong, name, mode)
         return result, said
 
     def twice(text: str) -> tuple[str, str]:
         backwards, said = once(backwards_alone(text))
-        result, more = once(then_forwards(backwards))
+        result, more = once(with_short_ways_back(then_forwards(backwards)))
         return result, said + more
 
     orders: list[Callable[[], str]] = [lambda: module]
@@ -78,12 +82,15 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
         text = module
         try:
             text = ordered()
-            return (twice if recursive else once)(text)
+            if recursive:
+                return twice(text)
+            return once(text, memory=_MEMORY_OF_BOTH) if in_two else once(text)
         except ToolTimeoutError:  # another order would take as long
             raise
         except AutodiffError as error:
             failures.append(error)
-        if in_two and has_lost_types(failures[-1]):
+        lost = has_lost_types(failures[-1]) or has_run_out_of_memory(failures[-1])
+        if in_two and lost:
             with suppress(AutodiffError):
                 return twice(text)
     crashes = [e for e in failures if isinstance(e, ToolchainError) and has_crashed(e)]
