@@ -279,7 +279,7 @@ def _request(prepared: Prepared, question: Question) -> Request:
             noalias=question.options.noalias,
             threads=question.threads,
         )
-    all_vary = needs_all_shadows(prepared)
+    all_vary = effects.mixes_pointers and needs_all_shadows(prepared.ir, prepared.lowered.name)
     varying = tuple(
         leaf.can_vary and (wanted or written or (all_vary and leaf.is_pointer))
         for leaf, wanted, written in zip(prepared.lowered.leaves, flat, effects.writes, strict=True)

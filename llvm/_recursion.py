@@ -12,7 +12,6 @@ import re
 
 from ._errors import AutodiffError
 from ._lower import RECURSIVE
-from ._prepare import Prepared
 
 _FUNCTION = re.compile(r"^define [^\n]*?@(\"[^\"]*\"|[\w.$-]+)\(.*?^}", re.M | re.S)
 _CALLED = re.compile(r"\bcall [^\n@]*@(\"[^\"]*\"|[\w.$-]+)\(")
@@ -39,22 +38,30 @@ def calling_themselves(ir: str) -> set[str]:
     return {*calls, *_POINTED_AT.findall(ir)}
 
 
-def needs_all_shadows(prepared: Prepared) -> bool:
-    """Whether a name may stand for several arrays in a function that calls itself.
+def needs_all_shadows(ir: str, name: str, *, available: bool = True) -> bool:
+    """Whether what mixes pointers calls itself, so that Enzyme needs a shadow of each array.
+
+    Parameters
+    ----------
+    ir : str
+    name : str
+        The function, for messages.
+    available : bool
+        Whether all arguments can have shadows.
 
     Raises
     ------
     AutodiffError
-        One of them may be a constant of the program, which has no shadow.
+        One of the arrays has none, or may be a constant of the program, which cannot have one.
     """
-    if not (prepared.effects.mixes_pointers and is_recursive(prepared.ir)):
+    if not is_recursive(ir):
         return False
-    if _CONSTANT_ARRAY in prepared.ir:
-        name = prepared.lowered.name
+    if not available or _CONSTANT_ARRAY in ir:
         raise AutodiffError(
             f"`{name}` calls a function that calls itself, in which a name may stand for one array "
-            f"or another: Enzyme needs a shadow of each. Got a constant one, global or of a "
-            f"closure, which has none. Pass it as an argument, or write the recursion as a loop.",
+            f"or another: Enzyme needs a shadow of each. Got a constant one, global, of a closure "
+            f"or of a rule, which has none. Pass it as an argument, or write the recursion as a "
+            f"loop.",
             stage="differentiate",
             function=name,
         )

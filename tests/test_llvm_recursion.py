@@ -4,6 +4,7 @@ import numba
 import numpy as np
 import pytest
 
+from enzyme_rules import RecomputedRule, register, unregister
 from llvm import AutodiffError, grad, hvp, jvp
 from llvm._enzyme import Enzyme
 from llvm._lower import lower
@@ -37,6 +38,15 @@ def minors(a):
 def determinant(a):
     """Its gradient was zero in reverse mode."""
     return minors(a)
+
+
+@numba.njit(parallel=True)
+def product_of_determinants(x):
+    """The parallel loop is derived by itself."""
+    out = np.empty(x.shape[0])
+    for i in numba.prange(x.shape[0]):
+        out[i] = minors(x[i])
+    return out[0] * out[1] + out[2] ** 2
 
 
 @numba.njit
@@ -147,6 +157,42 @@ def test_determinant():
     np.testing.assert_allclose(grad(determinant)(a), want, rtol=1e-12)
     v = RNG.standard_normal((4, 4))
     np.testing.assert_allclose(jvp(determinant, (a,), (v,))[1], (want * v).sum(), rtol=1e-12)
+
+
+def test_in_prange():
+    a = RNG.standard_normal((3, 3, 3))
+    d = np.linalg.det(a)
+    adjugates = d[:, None, None] * np.linalg.inv(a).transpose(0, 2, 1)
+    want = adjugates * np.array([d[1], d[0], 2 * d[2]])[:, None, None]
+    np.testing.assert_allclose(grad(product_of_determinants)(a), want, rtol=1e-12)
+    tangent = jvp(product_of_determinants, (a,), (a,))[1]
+    np.testing.assert_allclose(tangent, (want * a).sum(), rtol=1e-12)
+
+
+def test_in_a_rule_with_constants():
+    """Of a `RecomputedRule`: what it takes for a constant has no shadow."""
+
+    @numba.njit
+    def into(out, a, c):
+        out[0] = minors(a) * c[0]
+
+    @numba.njit
+    def calls(a, c):
+        out = np.zeros(1)
+        into(out, a, c)
+        return out[0]
+
+    a = RNG.standard_normal((3, 3))
+    rule = RecomputedRule(into, outputs=(0,))
+    register(rule)
+    want = C[0] * np.linalg.det(a) * np.linalg.inv(a).T
+    np.testing.assert_allclose(grad(calls)(a, C), want, rtol=1e-12)
+    unregister(rule)
+    rule = RecomputedRule(into, outputs=(0,), constants=(2,))
+    register(rule)
+    with pytest.raises(AutodiffError, match=r"calls itself.*Got a constant one"):
+        grad(calls)(a, C)
+    unregister(rule)
 
 
 def test_fourier():
