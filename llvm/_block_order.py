@@ -35,10 +35,11 @@ def needs_order(ir: str) -> bool:
     return f"@{_TO_DO}autodiff_" in ir
 
 
-def with_later_loops_first(ir: str, optimise: Callable[[str], str]) -> str:
-    """The module, optimised as it is before Enzyme sees it, with its blocks in another order.
+def optimised(ir: str, optimise: Callable[[str], str]) -> str:
+    """The module, optimised as it is before Enzyme sees it.
 
-    Inlining and unrolling set blocks in the order in which they run: they must be over before.
+    Inlining and unrolling set blocks in the order in which they run: they must be over before that
+    is changed.
 
     Parameters
     ----------
@@ -47,8 +48,7 @@ def with_later_loops_first(ir: str, optimise: Callable[[str], str]) -> str:
         What Enzyme's program makes of a module without anything to differentiate.
     """
     hidden = _TYPE_STATED.sub(_HARMLESS, ir.replace(_TO_DO, _LATER))
-    optimised = _TRIGGER.sub("", optimise(hidden))
-    return reordered(optimised).replace(_LATER, _TO_DO)
+    return _TRIGGER.sub("", optimise(hidden)).replace(_LATER, _TO_DO)
 
 
 def reordered(ir: str) -> str:

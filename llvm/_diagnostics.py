@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from ._errors import AutodiffError, NoDerivativeError, ToolchainError
+from ._errors import AutodiffError, NoDerivativeError, ToolchainError, ToolTimeoutError
 from ._prepare import Prepared
+from ._recursion import calling_themselves
 from ._rule_calls import PREFIX
 
 _NO_DERIVATIVE = re.compile(
@@ -18,6 +19,7 @@ _IN_RULE = re.compile(rf"{PREFIX}(\w+)_[0-9a-f]{{12}}_(augmented|reverse)")
 _CRASH = re.compile(r"UNREACHABLE|Assertion|Stack dump")
 _UNKNOWN_INTEGER = "cannot handle unknown binary operator"
 _UNKNOWN_MEMORY = re.compile("Cannot deduce type|Illegal updateAnalysis")
+_NO_MEMORY = "LLVM ERROR: out of memory"
 _REASON = re.compile(r"error: .*?Enzyme: (.*)")
 # What comes after the first of these in a message is a dump of LLVM values.
 _DUMP = re.compile(r"\s*(?:%[\w.\"]|<analysis>|\bphi\b|at context|[{;]).*", re.DOTALL)
@@ -42,6 +44,11 @@ def has_lost_types(error: AutodiffError) -> bool:
     """Whether Enzyme could not tell what some memory holds, or took integers for numbers."""
     said = error.stderr if isinstance(error, ToolchainError) else ""
     return _UNKNOWN_INTEGER in said or bool(_UNKNOWN_MEMORY.search(said))
+
+
+def has_run_out_of_memory(error: AutodiffError) -> bool:
+    """Whether Enzyme wanted more memory than it may have."""
+    return isinstance(error, ToolchainError) and _NO_MEMORY in error.stderr
 
 
 def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffError:
@@ -83,9 +90,22 @@ def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffE
             function=name,
             symbol=symbol,
         )
+    if isinstance(error, ToolTimeoutError):
+        recursive = sorted(filter(None, map(readable, calling_themselves(prepared.ir))))
+        advice = "Move its largest part into an @njit function and give that a rule."
+        if recursive:
+            advice = (
+                f"`{recursive[0]}` calls itself: write that as a loop, or give the function a rule."
+            )
+        return AutodiffError(
+            f"Enzyme cannot differentiate {where}, {mode} mode: it came to no end in "
+            f"{error.seconds:g} s. {advice}",
+            stage="differentiate",
+            function=name,
+        )
     reason = _REASON.search(text)
     if reason is None and not _CRASH.search(text):
-        # Not about the function: the program is missing, or took too long.
+        # Not about the function: the program is missing.
         error.function, error.stage = name, "differentiate"
         return error
     if "marked shadow global" in text:
@@ -102,6 +122,11 @@ def translate(error: ToolchainError, prepared: Prepared, mode: str) -> AutodiffE
         why = (
             "its type analysis cannot tell what some memory holds, as in code that sorts or "
             "partitions. Move that part into an @njit function and give it a rule"
+        )
+    elif has_run_out_of_memory(error):
+        why = (
+            "it takes more memory than it is allowed. Move the largest part into an @njit function "
+            "with a rule"
         )
     elif reason is None:
         why = "it crashed on it. Move the part that it dies of into an @njit function with a rule"

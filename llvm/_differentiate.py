@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from ._abi import Leaf
 from ._choices import with_choices_open
 from ._diagnostics import has_crashed, translate
+from ._early_exits import without_ways_back
 from ._entry import ERRORS, entry
 from ._errors import AutodiffError, ToolchainError
 from ._forks import crashed_on_team, forked, in_one, joined
-from ._lower import COUNT_ERROR, PRIMAL, RECURSIVE
+from ._lower import COUNT_ERROR, PRIMAL
 from ._memory_types import declarations, stated
 from ._ordered_runs import run_enzyme
 from ._prepare import Prepared
@@ -68,8 +69,6 @@ def differentiate(prepared: Prepared, request: Request) -> Differentiated:
         seen = always_shadowed(seen)
     elif request.mode is Mode.FORWARD_OVER_REVERSE:
         seen = integers_marked(seen)
-    if request.runtime_activity:
-        _refuse_recursion(prepared)
     shared = request.threads is Threads.SHARED and request.mode is not Mode.FORWARD
     if shared:
         seen = forked(seen, prepared)
@@ -109,7 +108,7 @@ def _run(
             started = time.perf_counter()
             result, said = run_enzyme(module, request.flags, prepared.lowered.name, mode)
             seconds = time.perf_counter() - started
-            result = with_choices_open(result)
+            result = without_ways_back(with_choices_open(result))
             return joined(result) if shared else result, said, seconds
         except ToolchainError as error:
             if shared and has_crashed(error):
@@ -138,19 +137,6 @@ def _forms(seen: str, rest: str, request: Request) -> Iterator[str]:
     if not request.runtime_activity:
         yield seen + rest
     yield passed(module, "O1")
-
-
-def _refuse_recursion(prepared: Prepared) -> None:
-    """What `inlined` says of functions that are not inlined holds for recursive ones."""
-    if RECURSIVE in prepared.ir:
-        name = prepared.lowered.name
-        raise AutodiffError(
-            f"Enzyme cannot be trusted with `{name}`: it calls a recursive function, and in it a "
-            f"name may stand for one array or another. Write the recursion as a loop, or choose "
-            f"between numbers instead of arrays.",
-            stage="differentiate",
-            function=name,
-        )
 
 
 _DEFINITION = re.compile(

@@ -25,6 +25,8 @@ _NO_VECTORS = ("-vectorize-loops=false", "-vectorize-slp=false")
 # Enzyme's own search can grow without end on some programs: it once took all of 24 GB, and the
 # machine with it. Ordinary derivatives need some 100 MB.
 _MEMORY = 6 << 30
+# And can go on for hours. Most derivatives take it less than a second, the largest of ours ten.
+_SECONDS = 120.0
 
 # The driver runs Enzyme only if some function has a name that starts so.
 _TRIGGER = "__enzyme_autodiff_trigger"
@@ -63,7 +65,7 @@ class Enzyme:
     llvm_major: int
     opt: Path | None = None
 
-    def run(self, ir: str, flags: Sequence[str] = (), timeout: float = 300.0) -> str:
+    def run(self, ir: str, flags: Sequence[str] = (), timeout: float = _SECONDS) -> str:
         """Return the module after Enzyme.
 
         Parameters
@@ -93,9 +95,13 @@ class Enzyme:
         return self.run_and_listen(ir, flags, timeout)[0]
 
     def run_and_listen(
-        self, ir: str, flags: Sequence[str] = (), timeout: float = 300.0
+        self,
+        ir: str,
+        flags: Sequence[str] = (),
+        timeout: float = _SECONDS,
+        memory: int = _MEMORY,
     ) -> tuple[str, str]:
-        """As `run`; and what Enzyme said on the way, which depends on the flags."""
+        """As `run`, in so many bytes; and what Enzyme said on the way, which the flags decide."""
         if self.kind == "driver":
             if _TRIGGER not in ir:
                 ir = f"{ir}\ndeclare void @{_TRIGGER}(...)\n"
@@ -116,7 +122,7 @@ class Enzyme:
                 *("-S", "-", "-o", "-"),
             ]
             what = "opt with Enzyme"
-        result, said = run_and_listen(command, what=what, timeout=timeout, stdin=ir, memory=_MEMORY)
+        result, said = run_and_listen(command, what=what, timeout=timeout, stdin=ir, memory=memory)
         _check_done(result)
         return result, said
 

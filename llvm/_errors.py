@@ -126,3 +126,21 @@ class ToolchainError(AutodiffError):
     def __init__(self, message: str = "", *, stderr: str = "", **place: str | None) -> None:
         super().__init__(message, **place)
         self.stderr = stderr
+
+
+class ToolTimeoutError(ToolchainError):
+    """A program that we started did not finish in time.
+
+    Parameters
+    ----------
+    message, stderr, **place
+        As for `ToolchainError`.
+    seconds : float
+        The time that it had.
+    """
+
+    def __init__(
+        self, message: str = "", *, seconds: float, stderr: str = "", **place: str | None
+    ) -> None:
+        super().__init__(message, stderr=stderr, **place)
+        self.seconds = seconds

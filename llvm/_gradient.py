@@ -74,7 +74,7 @@ class Gradient:
                 f"written into arrays use `vjp`, or `autodiff` with their cotangents."
             )
         if program.writes_varying:
-            arguments = with_copies(program, arguments, varying)
+            arguments = with_copies(program, function, arguments, varying)
         shadows: list[Any] = [None] * len(program.frame.items)
         value, _ = call(program, function, arguments, shadows, hidden=program.hidden)
         found = in_form_of(program, arguments, shadows, chosen)

@@ -120,6 +120,6 @@ class SecondDerivative:
             shadows += tangent, None, None
         arguments = self._arguments
         if self.program.writes_varying:
-            arguments = with_copies(self.program, arguments, self._varying)
+            arguments = with_copies(self.program, self._function, arguments, self._varying)
         call(self.program, self._function, arguments, shadows)
         return shadows[1::3], shadows[2::3]

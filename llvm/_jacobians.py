@@ -242,7 +242,7 @@ def _blocks(
         shadows: list[Any] = [None] * (width * len(flat))
         for lane, (k, index) in enumerate(group):
             shadows[width * k + lane] = _unit(flat[k], index)
-        arguments = with_copies(program, point.arguments)
+        arguments = with_copies(program, point.function, point.arguments)
         call(program, point.function, arguments, shadows, seed=0.0)
         for lane, (k, index) in enumerate(group):
             for other in wanted:

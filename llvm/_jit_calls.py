@@ -7,6 +7,7 @@ first; so is one that the function writes, if the derivative is by it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ class JitCall:
 
     def prepare(self) -> list[str]:
         """Lines that name what is passed ``x0``, ``x1``, …."""
-        lines = []
+        lines = self._refuse_shared()
         for k, item, path, ty, varies in self.items():
             if item.kind == "nothing":
                 continue
@@ -148,6 +149,37 @@ class JitCall:
             if self._is_written_there(item, varies) and self.program.raises_after_writing:
                 lines.append(f"b{k} = x{k}.copy()")
         return lines
+
+    def _refuse_shared(self) -> list[str]:
+        """Lines that raise where an array that is written shares memory with another.
+
+        Those that are passed as they are `run` looks at. A copy shares no memory, and what the
+        function computes would be something else.
+        """
+        arrays = [
+            (k, item.written, (item.written and varies) or ty != item.type, path, ty)
+            for k, item, path, ty, varies in self.items()
+            if item.kind == "array"
+        ]
+        pairs = [
+            (one, other)
+            for one, other in combinations(arrays, 2)
+            if (one[1] or other[1]) and (one[2] or other[2])
+        ]
+        lines = {
+            k: f"low{k}, high{k} = {'ends' if ty.layout in 'CF' else 'ends_of_view'}({path})"
+            for pair in pairs
+            for k, *_, path, ty in pair
+        }
+        if pairs:
+            self.namespace |= {"ends": _ends, "ends_of_view": _ends_of_view}
+        raising = f"    raise ValueError('{_shared(self.function)}')"
+        tests = [
+            line
+            for (k, *_), (j, *_) in pairs
+            for line in (f"if low{k} < high{j} and low{j} < high{k}:", raising)
+        ]
+        return [*lines.values(), *tests]
 
     @staticmethod
     def _is_written_there(item: Item, varies: bool) -> bool:
@@ -236,6 +268,28 @@ def _classes(ty: Any) -> dict[str, type]:
     for item in ty.types:
         found |= _classes(item)
     return found
+
+
+@njit
+def _ends(array: Any) -> Any:
+    """The address of a contiguous array's first byte, and of what comes after its last."""
+    low = np.int64(array.ctypes.data)
+    return low, low + array.nbytes
+
+
+@njit
+def _ends_of_view(array: Any) -> Any:
+    """The same for any array, which need not fill the place."""
+    low = np.int64(array.ctypes.data)
+    high = low + array.itemsize
+    if array.size == 0:
+        return low, low
+    for length, step in zip(array.shape, array.strides):  # noqa: B905 (Numba has no `strict`)
+        if step < 0:
+            low += (length - 1) * step
+        else:
+            high += (length - 1) * step
+    return low, high
 
 
 @njit

@@ -17,6 +17,7 @@ from ._effects import body_mixes_pointers
 from ._errors import AutodiffError
 from ._flat import items
 from ._lower import compile_raw, count_error, flat_function, link
+from ._recursion import needs_all_shadows
 from ._rule_calls import (
     TRANSPOSE,
     RuledCall,
@@ -126,7 +127,10 @@ def _derivable_copy(call: RuledCall) -> tuple[str, bool]:
     name = f"{call.symbol}_body"
     copy = flat_function(body, name, call.argument_types, keep_value=False)
     text = without_primal(link([body], [copy]))
-    return text, body_mixes_pointers(text, name)
+    mixes = body_mixes_pointers(text, name)
+    if mixes:
+        needs_all_shadows(text, call.rule.name, available=False)
+    return text, mixes
 
 
 def _transposed_terms(call: RuledCall, name: str) -> str:

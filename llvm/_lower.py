@@ -118,7 +118,12 @@ def compile_raw(
     argument_types = tuple(argument_types)
     try:
         dispatcher.compile(argument_types)
-    except (errors.NumbaError, NotImplementedError, TypeError) as error:
+    except (
+        errors.NumbaError,
+        errors.UnsupportedBytecodeError,
+        NotImplementedError,
+        TypeError,
+    ) as error:
         name = function.py_func.__qualname__
         if refused := refusal(error):
             what, place = refused

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from ._block_order import needs_order, reordered, with_later_loops_first
+from ._block_order import needs_order, optimised, reordered
 from ._choices import with_choices_kept
 from ._chosen_places import with_chosen_places_kept
-from ._diagnostics import has_crashed, has_lost_types, refused
+from ._diagnostics import has_crashed, has_lost_types, has_run_out_of_memory, refused
+from ._early_exits import may_search_long, with_short_ways_back
 from ._enzyme import find_enzyme
-from ._errors import AutodiffError, ToolchainError
-from ._lower import RECURSIVE
+from ._errors import AutodiffError, ToolchainError, ToolTimeoutError
+from ._recursion import is_recursive
 from ._second_run import backwards_alone, runs_twice, then_forwards
 from ._target_machine import passed
 from ._undefined import undefined_use
+
+# Bytes for both derivatives in one run. What takes more searches for ways back in the loops of the
+# first, which `_early_exits` shortens in between two runs.
+_MEMORY_OF_BOTH = 2 << 30
 
 
 def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple[str, str]:
@@ -29,6 +34,8 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
 
     Raises
     ------
+    ToolTimeoutError
+        Enzyme comes to no end.
     ToolchainError
         Enzyme fails; one of its crashes, if it crashed in any order.
     AutodiffError
@@ -37,48 +44,54 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
     enzyme = find_enzyme()
     in_two = runs_twice(module)
     # In one run, Enzyme derives what calls itself twice without end.
-    recursive = in_two and RECURSIVE in module
+    recursive = in_two and is_recursive(module)
     if needs_order(module):
         module = with_choices_kept(module)
 
     def optimised_first() -> str:
-        return with_later_loops_first(module, lambda hidden: enzyme.run(hidden, flags))
+        return optimised(module, lambda hidden: enzyme.run(hidden, flags))
 
-    def once(text: str) -> tuple[str, str]:
-        result, said = enzyme.run_and_listen(text, flags)
+    def safe(text: str) -> str:
+        return with_short_ways_back(with_chosen_places_kept(reordered(text)))
+
+    def once(text: str, **limits: int) -> tuple[str, str]:
+        result, said = enzyme.run_and_listen(text, flags, **limits)
         if wrong := undefined_use(result):
             raise refused(*wrong, name, mode)
         return result, said
 
     def twice(text: str) -> tuple[str, str]:
         backwards, said = once(backwards_alone(text))
-        result, more = once(then_forwards(backwards))
+        result, more = once(with_short_ways_back(then_forwards(backwards)))
         return result, said + more
 
     orders: list[Callable[[], str]] = [lambda: module]
     if needs_order(module):
         orders = [
-            lambda: with_chosen_places_kept(optimised_first()),
-            lambda: with_chosen_places_kept(_inlined_first(module)),
+            lambda: safe(optimised_first()),
+            # Where Enzyme does not see the types of what LLVM has optimised twice. What LLVM
+            # unrolls stands in the wrong order then.
+            lambda: safe(passed(module, "O0")),
         ]
+    elif may_search_long(module):
+        shortened = with_short_ways_back(before := optimised_first())
+        if shortened != before:
+            orders.insert(0, lambda: shortened)
     failures: list[AutodiffError] = []
     for ordered in orders:
         text = module
         try:
             text = ordered()
-            return (twice if recursive else once)(text)
+            if recursive:
+                return twice(text)
+            return once(text, memory=_MEMORY_OF_BOTH) if in_two else once(text)
+        except ToolTimeoutError:  # another order would take as long
+            raise
         except AutodiffError as error:
             failures.append(error)
-        if in_two and has_lost_types(failures[-1]):
+        lost = has_lost_types(failures[-1]) or has_run_out_of_memory(failures[-1])
+        if in_two and lost:
             with suppress(AutodiffError):
                 return twice(text)
     crashes = [e for e in failures if isinstance(e, ToolchainError) and has_crashed(e)]
     raise (crashes or failures)[0]
-
-
-def _inlined_first(module: str) -> str:
-    """Where Enzyme does not see the types of what LLVM has optimised twice.
-
-    What LLVM unrolls stands in the wrong order then.
-    """
-    return reordered(passed(module, "O0"))

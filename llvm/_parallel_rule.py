@@ -26,6 +26,7 @@ from ._lower import compile_raw, count_error, link
 from ._memory_types import state_memory_types
 from ._parallel_lowering import Region, call_kernel, make_schedule
 from ._recomputed_rule import in_one, registered
+from ._recursion import needs_all_shadows
 from ._rule_calls import RuledCall, opaque_calls
 from ._rule_shims import VOID, Passes, Shims
 
@@ -35,7 +36,7 @@ def region_rule(call: RuledCall, passes: Passes) -> str:
     context = call.rule.kernel.target_context
     part = f"{call.symbol}_part"
     copy = in_one(_part(call, part), part)
-    mixes = body_mixes_pointers(copy, part)
+    mixes = body_mixes_pointers(copy, part) and not needs_all_shadows(copy, call.rule.name)
     builder = _Builder(call, context, mixes, has_rules=bool(opaque_calls(copy)))
     return registered(builder, copy, part, passes)
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ._errors import ToolchainError
+from ._errors import ToolchainError, ToolTimeoutError
 
 # What a compiler or a plugin may need to find its own libraries; nothing else is passed on.
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
@@ -58,7 +58,9 @@ def run_and_listen(
     Raises
     ------
     ToolchainError
-        If it cannot be started, fails, or takes too long; `stderr` holds all it said.
+        If it cannot be started or fails; `stderr` holds all it said.
+    ToolTimeoutError
+        If it takes too long.
     """
     argv = [str(part) for part in command]
     if env is None:
@@ -87,9 +89,10 @@ def run_and_listen(
         except subprocess.TimeoutExpired:
             _end(process)
             stderr = _text(process.communicate()[1])
-            raise ToolchainError(
+            raise ToolTimeoutError(
                 f"{what} (`{argv[0]}`) must finish within {timeout:g} s. Got no end by then."
                 + _excerpt(stderr),
+                seconds=timeout,
                 stderr=stderr,
             ) from None
         except BaseException:  # Ctrl-C goes to us alone, since the child has its own session

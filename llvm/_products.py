@@ -25,7 +25,7 @@ from ._launch import Launch
 from ._program import Program, program_for
 from ._request import Mode
 from ._results import Returned, returned, value_and_aux
-from ._shadows import copies, in_form_of, shadows_like, with_copies
+from ._shadows import copies, in_form_of, refuse_shared, shadows_like, with_copies
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def jvp(
     ):
         what = f"the tangent of `{name_of(point.function, i)}`"
         shadows += shadows_like(what, program.frame.items[len(shadows) :], argument, tangent)
-    arguments = with_copies(program, point.arguments)
+    arguments = with_copies(program, point.function, point.arguments)
     value, tangent = call(program, point.function, arguments, shadows, seed=0.0)
     if program.returns_value:
         return value, tangent
@@ -241,7 +241,8 @@ def vjp(
     name = "vjp(f, *primals)"
     function = require_njit(name, function)
     # The point of the pullback stays as it is now, whatever becomes of the arrays that came in.
-    arguments = copies(own_items(bind(name, function, primals)))
+    given = own_items(bind(name, function, primals))
+    arguments = copies(given)
     if argnums is None:
         argument_types = types_of(name, function, arguments)
         chosen = tuple(i for i, ty in enumerate(argument_types) if can_vary(ty))
@@ -249,11 +250,12 @@ def vjp(
         chosen = positions(name, argnums, len(arguments))
     varying = tuple(i in chosen for i in range(len(arguments)))
     point = point_at(name, function, Mode.REVERSE, arguments, varying, has_aux=has_aux)
+    refuse_shared(point.program, point.function, (*point.arguments[: point.shift], *given))
     pullback = _pullback(point, tuple(i + point.shift for i in chosen))
     if point.result:
         value = point.result.value
     else:
-        results = with_copies(point.program, arguments)
+        results = with_copies(point.program, function, arguments)
         value = function(*results)
         if not point.program.returns_value:
             value = tuple(results[i] for i in point.outputs())
@@ -289,7 +291,7 @@ def _pullback(point: Point, chosen: tuple[int, ...]) -> Callable[..., tuple[Any,
             what = f"the cotangent of `{name_of(function, i)}`"
             items = program.frame.items[len(shadows) :]
             shadows += shadows_like(what, items, argument, given.get(i))
-        arguments = with_copies(program, point.arguments)
+        arguments = with_copies(program, point.function, point.arguments)
         call(program, function, arguments, shadows, seed=seed)
         return in_form_of(program, arguments, shadows, chosen)
 

@@ -32,6 +32,7 @@ from ._marshal import Frame
 from ._optimise import Optimised, optimise
 from ._options import DEFAULT, Options
 from ._prepare import Prepared, prepare
+from ._recursion import needs_all_shadows
 from ._request import DEFAULT_FLAGS, Mode, Request, Threads
 from ._rule_shims import Passes
 from ._separate import with_parts
@@ -278,14 +279,15 @@ def _request(prepared: Prepared, question: Question) -> Request:
             noalias=question.options.noalias,
             threads=question.threads,
         )
+    all_vary = effects.mixes_pointers and needs_all_shadows(prepared.ir, prepared.lowered.name)
     varying = tuple(
-        leaf.can_vary and (wanted or written)
+        leaf.can_vary and (wanted or written or (all_vary and leaf.is_pointer))
         for leaf, wanted, written in zip(prepared.lowered.leaves, flat, effects.writes, strict=True)
     )
     return Request(
         question.mode,
         varying,
-        effects.mixes_pointers,
+        effects.mixes_pointers and not all_vary,
         question.options.flags(DEFAULT_FLAGS),
         question.width,
         question.options.passes_before,

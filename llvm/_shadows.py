@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from ._arguments import number
+from ._call import refuse_overlap
 from ._flat import Item, flatten, flatten_like, rebuild
-from ._marshal import copy_like, zeros_like
+from ._marshal import address, copy_like, zeros_like
+from ._overlap import Span, bounds, first_overlap
 from ._program import Program
 
 
@@ -25,9 +27,19 @@ def in_form_of(
 
 
 def with_copies(
-    program: Program, arguments: tuple[Any, ...], which: Sequence[bool] | None = None
+    program: Program,
+    function: Any,
+    arguments: tuple[Any, ...],
+    which: Sequence[bool] | None = None,
 ) -> tuple[Any, ...]:
-    """The arguments, with copies of the arrays that the function may write; of some, or of all."""
+    """The arguments, with copies of the arrays that the function may write; of some, or of all.
+
+    Raises
+    ------
+    ValueError
+        As `refuse_shared`.
+    """
+    refuse_shared(program, function, arguments)
     made = []
     for i, argument in enumerate(arguments):
         own = program.frame.items[program.starts[i] : program.starts[i + 1]]
@@ -37,6 +49,20 @@ def with_copies(
             argument = rebuild(argument, flat)
         made.append(argument)
     return tuple(made)
+
+
+def refuse_shared(program: Program, function: Any, arguments: Sequence[Any]) -> None:
+    """Raise ValueError where an array that is written shares memory with another.
+
+    Their copies would not, and what the function then computes would be something else.
+    """
+    spans: list[Span] = []
+    for item, value in zip(program.frame.items, flatten(arguments), strict=True):
+        if item.kind == "array" and value.nbytes:
+            spans.append((*bounds(value, address(value)), item.written, value))
+    pair = first_overlap(spans)
+    if pair is not None:
+        refuse_overlap(function, pair, spans)
 
 
 def copies(arguments: Sequence[Any]) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ import pytest
 
 import llvm._ordered_runs
 from llvm import AutodiffError, grad
-from llvm._block_order import reordered, with_later_loops_first
+from llvm._block_order import optimised, reordered
 from llvm._undefined import undefined_use
 from tests.gradient_checks import CHECKS, Case
 
@@ -360,7 +360,7 @@ def test_what_is_to_be_done_is_hidden_while_optimising():
         seen.append(ir)
         return f"{ir}\ndeclare void @__enzyme_autodiff_trigger(...)\n"
 
-    made = with_later_loops_first(LOOPS, optimise)
+    made = optimised(LOOPS, optimise)
     assert "__enzyme_" not in seen[0]
     # Or LLVM would take it for a call that may change and keep what the pointer leads to.
     assert "double(ptr captures(none), i64) nofree nosync nounwind willreturn memory(" in seen[0]

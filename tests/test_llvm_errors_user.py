@@ -426,6 +426,19 @@ def test_what_numba_cannot_compile():
     assert (caught.value.stage, caught.value.function) == ("lower", function.py_func.__qualname__)
 
 
+def test_import_in_a_function():
+    """Numba refuses it by an error that is none of its usual ones."""
+
+    @numba.njit
+    def imports(x):
+        import math
+
+        return math.sin(x)
+
+    with pytest.raises(AutodiffError, match=r"Numba cannot compile `.*IMPORT_NAME"):
+        grad(imports)(1.0)
+
+
 def test_without_enzyme(tmp_path, monkeypatch):
     for name in ("ENZYME_PLUGIN", "ENZYME_DRIVER"):
         monkeypatch.delenv(name, raising=False)

@@ -19,6 +19,9 @@ from llvm import (
     Reverse,
     autodiff,
     grad,
+    hvp,
+    jacfwd,
+    jacrev,
     jvp,
     value_and_grad,
     vjp,
@@ -265,6 +268,42 @@ def test_same_array_read_and_written():
         with pytest.raises(ValueError, match=r"`square_into` needs arrays.*overlap.*Got.*x\.copy"):
             autodiff(Forward, square_into, Duplicated(output, dy), Duplicated(input_, dx))
     unchanged(y, X)
+
+
+@numba.njit
+def product_in_place(x, y):
+    y[:] = x * y
+    x[0] = y[1]
+    return (x * y).sum()
+
+
+@numba.njit
+def product_in_place_and_more(x, y):
+    return product_in_place(x, y), y.copy()
+
+
+DERIVATIVES = {
+    "grad": lambda x, y: grad(product_in_place)(x, y),
+    "by both": lambda x, y: grad(product_in_place, argnums=(0, 1))(x, y),
+    "has_aux": lambda x, y: grad(product_in_place_and_more, has_aux=True)(x, y),
+    "vjp": lambda x, y: vjp(product_in_place, x, y),
+    "vjp of arrays": lambda x, y: vjp(product_in_place_and_more, x, y),
+    "jvp": lambda x, y: jvp(product_in_place, (x, y), (np.ones(3), None)),
+    "hvp": lambda x, y: hvp(product_in_place, (x, y), (np.ones(3), None)),
+    "jacfwd": lambda x, y: jacfwd(product_in_place_and_more)(x, y),
+    "jacrev": lambda x, y: jacrev(product_in_place_and_more)(x, y),
+}
+
+
+@pytest.mark.parametrize("derivative", DERIVATIVES.values(), ids=DERIVATIVES)
+def test_copies_do_not_hide_what_is_shared(derivative):
+    """What is differentiated by and written is copied: the copies share nothing, silently."""
+    both = np.concatenate((X, X))
+    for x, y in ((both[:3], both[1:4]), (both[:3], both[:3]), (both[3:6], both[4:1:-1])):
+        with pytest.raises(ValueError, match="do not overlap where one of them is written"):
+            derivative(x, y)
+    derivative(both[:3], both[3:6])
+    derivative(both[:6:2], both[1:7:2])
 
 
 def test_interleaved_is_not_overlapping():

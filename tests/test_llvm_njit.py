@@ -65,7 +65,15 @@ def filled(a, y, x):
     return a * y.sum()
 
 
+@numba.njit
+def moved(y, x):
+    y[: x.size] += 2.0 * x
+    return (y * y).sum()
+
+
 gradient = grad(rosenbrock)
+of_moved = grad(moved)
+of_moved_by_source = grad(moved, argnums=1)
 of_filled = grad(filled)
 hessian_matrix = hessian(rosenbrock)
 of_many = value_and_grad(many_kinds, argnums=(0, 1, 2, 3))
@@ -101,6 +109,16 @@ def call_half_done(x, counter):
 @numba.njit
 def call_filled(a, y, x):
     return of_filled(a, y, x)
+
+
+@numba.njit
+def call_moved(y, x):
+    return of_moved(y, x)
+
+
+@numba.njit
+def call_moved_by_source(y, x):
+    return of_moved_by_source(y, x)
 
 
 @numba.njit
@@ -195,6 +213,22 @@ def test_exceptions_are_the_functions_own():
     same(x, np.full(4, 9.0))
     with pytest.raises(ValueError, match="do not overlap where one is written"):
         call_filled(1.0, x, x[1:])
+
+
+def test_copies_do_not_hide_what_is_shared():
+    """A copy is made of what is written and differentiated by, and of what is no C or F array."""
+    both = np.concatenate((X, X))
+    grid = np.outer(X, X)
+    for y, x in ((both[:4], both[1:4]), (both, both[::2]), (both, both[::-2])):
+        for call in (call_moved, call_moved_by_source):
+            with pytest.raises(ValueError, match="do not overlap where one is written"):
+                call(y, x)
+    with pytest.raises(ValueError, match="do not overlap where one is written"):
+        call_moved(grid[0], grid[:, 0])
+    y = both[:4].copy()
+    same(call_moved(both[:4], both[4:7]), 2 * (y + 2 * np.append(y[:3], 0)))
+    same(call_moved(both[:4], both[7:4:-1]), 2 * (y + 2 * np.append(y[:0:-1], 0)))
+    assert call_moved(both[:4], both[4:4:2]).size == 4
 
 
 def test_in_prange_and_in_python_threads():

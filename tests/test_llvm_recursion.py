@@ -1,0 +1,264 @@
+"""Functions that call themselves with arrays: right, or refused."""
+
+import numba
+import numpy as np
+import pytest
+
+from enzyme_rules import RecomputedRule, register, unregister
+from llvm import AutodiffError, grad, hvp, jvp
+from llvm._enzyme import Enzyme
+from llvm._lower import lower
+from llvm._recursion import calling_themselves, is_recursive
+from tests.own_cache import use_own_cache
+
+RNG = np.random.default_rng(8)
+X, V = RNG.standard_normal((2, 8))
+C = RNG.standard_normal(8)
+
+
+@numba.njit
+def minors(a):
+    n = a.shape[0]
+    if n == 1:
+        return a[0, 0]
+    total = 0.0
+    for j in range(n):
+        rest = np.empty((n - 1, n - 1))
+        for r in range(1, n):
+            k = 0
+            for q in range(n):
+                if q != j:
+                    rest[r - 1, k] = a[r, q]
+                    k += 1
+        total += (-1) ** j * a[0, j] * minors(rest)
+    return total
+
+
+@numba.njit
+def determinant(a):
+    """Its gradient was zero in reverse mode."""
+    return minors(a)
+
+
+@numba.njit(parallel=True)
+def product_of_determinants(x):
+    """The parallel loop is derived by itself."""
+    out = np.empty(x.shape[0])
+    for i in numba.prange(x.shape[0]):
+        out[i] = minors(x[i])
+    return out[0] * out[1] + out[2] ** 2
+
+
+@numba.njit
+def fourier(z):
+    n = z.size
+    if n == 1:
+        return z.copy()
+    even, odd = fourier(z[::2].copy()), fourier(z[1::2].copy())
+    out = np.empty(n, np.complex128)
+    for k in range(n // 2):
+        w = np.exp(-2j * np.pi * k / n) * odd[k]
+        out[k], out[k + n // 2] = even[k] + w, even[k] - w
+    return out
+
+
+@numba.njit
+def spectrum(x, c):
+    return (np.abs(fourier(x.astype(np.complex128))) ** 2 * c).sum()
+
+
+@numba.njit
+def merged(x):
+    n = x.size
+    if n < 2:
+        return x.copy()
+    a, b = merged(x[: n // 2]), merged(x[n // 2 :])
+    out = np.empty(n)
+    i = j = 0
+    for k in range(n):
+        if j >= b.size or (i < a.size and a[i] < b[j]):
+            out[k] = a[i]
+            i += 1
+        else:
+            out[k] = b[j]
+            j += 1
+    return out
+
+
+@numba.njit
+def ranked(x, c):
+    return (merged(x) * c).sum()
+
+
+@numba.njit
+def scaled(out, a, b, depth):
+    """`which` is now what varies, now a constant; the names change sides from call to call."""
+    which = out if depth > 1.5 else a
+    for i in range(out.size):
+        out[i] = out[i] * b[i] + which[i]
+    if depth > 0.0:
+        scaled(out, b, a, depth - 1.0)
+        for i in range(out.size):
+            out[i] += which[i] * depth
+
+
+@numba.njit
+def in_place(x, c):
+    """Forward mode was silently wrong."""
+    out = np.ones(x.size)
+    scaled(out, x, c, 3.0)
+    return (out**2).sum()
+
+
+@numba.njit
+def ones_below(x):
+    if x.size < 2:
+        return np.ones(2)
+    if x.size > 5:
+        return np.concatenate((ones_below(x[: x.size // 2]), x[:2]))
+    below = ones_below(x[1:])
+    out = np.zeros(below.size + 1)
+    for i in range(below.size):
+        out[i] += below[i] * x[0]
+        out[i + 1] += x[1] * below[i]
+    return out
+
+
+@numba.njit
+def starts_from_ones(x, c):
+    """What does not vary is returned as what does."""
+    return (ones_below(x) ** 2).sum() * c[0]
+
+
+TABLE = np.arange(1.0, 9.0)
+
+
+@numba.njit
+def looked_up(out, x, depth):
+    which = TABLE if depth > 1.5 else x
+    for i in range(out.size):
+        out[i] += which[i] * x[i]
+    if depth > 0.0:
+        looked_up(out, x, depth - 1.0)
+        for i in range(out.size):
+            out[i] *= which[i]
+
+
+@numba.njit
+def with_a_table(x):
+    out = np.zeros(x.size)
+    looked_up(out, x, 3.0)
+    return out.sum()
+
+
+def test_determinant():
+    a = RNG.standard_normal((4, 4))
+    want = np.linalg.det(a) * np.linalg.inv(a).T
+    np.testing.assert_allclose(grad(determinant)(a), want, rtol=1e-12)
+    v = RNG.standard_normal((4, 4))
+    np.testing.assert_allclose(jvp(determinant, (a,), (v,))[1], (want * v).sum(), rtol=1e-12)
+
+
+def test_in_prange():
+    a = RNG.standard_normal((3, 3, 3))
+    d = np.linalg.det(a)
+    adjugates = d[:, None, None] * np.linalg.inv(a).transpose(0, 2, 1)
+    want = adjugates * np.array([d[1], d[0], 2 * d[2]])[:, None, None]
+    np.testing.assert_allclose(grad(product_of_determinants)(a), want, rtol=1e-12)
+    tangent = jvp(product_of_determinants, (a,), (a,))[1]
+    np.testing.assert_allclose(tangent, (want * a).sum(), rtol=1e-12)
+
+
+def test_in_a_rule_with_constants():
+    """Of a `RecomputedRule`: what it takes for a constant has no shadow."""
+
+    @numba.njit
+    def into(out, a, c):
+        out[0] = minors(a) * c[0]
+
+    @numba.njit
+    def calls(a, c):
+        out = np.zeros(1)
+        into(out, a, c)
+        return out[0]
+
+    a = RNG.standard_normal((3, 3))
+    rule = RecomputedRule(into, outputs=(0,))
+    register(rule)
+    want = C[0] * np.linalg.det(a) * np.linalg.inv(a).T
+    np.testing.assert_allclose(grad(calls)(a, C), want, rtol=1e-12)
+    unregister(rule)
+    rule = RecomputedRule(into, outputs=(0,), constants=(2,))
+    register(rule)
+    with pytest.raises(AutodiffError, match=r"calls itself.*Got a constant one"):
+        grad(calls)(a, C)
+    unregister(rule)
+
+
+def test_fourier():
+    want = 2 * (8 * np.fft.ifft(C * np.fft.fft(X))).real
+    np.testing.assert_allclose(grad(spectrum)(X, C), want, rtol=1e-13, atol=1e-13)
+    tangent = jvp(spectrum, (X, C), (V, None))[1]
+    np.testing.assert_allclose(tangent, want @ V, rtol=1e-13)
+
+
+def test_sorting():
+    want = np.empty(8)
+    want[np.argsort(X)] = C
+    np.testing.assert_array_equal(grad(ranked)(X, C), want)
+    np.testing.assert_allclose(jvp(ranked, (X, C), (V, None))[1], want @ V, rtol=1e-14)
+
+
+@pytest.mark.parametrize("function", [in_place, starts_from_ones])
+def test_varying_and_constant_arrays_under_one_name(function):
+    x, c = X.copy(), C.copy()
+    step = 1e-3
+    f = [function(x + k * step * V, c) for k in (-2, -1, 1, 2)]
+    estimate = (f[0] - f[3] + 8 * (f[2] - f[1])) / (12 * step)
+    gradient = grad(function)(x, c)
+    np.testing.assert_allclose(gradient @ V, estimate, rtol=1e-8)
+    np.testing.assert_allclose(jvp(function, (x, c), (V, None))[1], gradient @ V, rtol=1e-12)
+    np.testing.assert_array_equal(np.stack((x, c)), np.stack((X, C)))
+
+
+def test_a_constant_array_under_such_a_name_is_refused():
+    for derive in (grad(with_a_table), lambda x: jvp(with_a_table, (x,), (x,))):
+        with pytest.raises(AutodiffError, match=r"calls itself.*Got a constant one.*as an argu"):
+            derive(X)
+
+
+def test_who_calls_themselves():
+    kind = numba.typeof(X)
+    for function, inner in ((spectrum, "fourier"), (ranked, "merged"), (in_place, "scaled")):
+        types = (kind,) * len(function.py_func.__code__.co_varnames[:2])
+        found = calling_themselves(lower(function, types).ir)
+        assert len(found) == 1
+        assert inner in found.pop()
+
+    @numba.njit
+    def by_number(n, x):
+        return x[0] if n < 1 else by_number(n - 1, x) * x[1] + by_number(n - 2, x)
+
+    @numba.njit
+    def power(x):
+        return by_number(4, x) * x[2]
+
+    assert is_recursive(lower(power, (kind,)).ir)
+    assert not is_recursive(lower(numba.njit(lambda x: (x * x).sum()), (kind,)).ir)
+
+
+def test_no_end(monkeypatch, tmp_path):
+    """One run that comes to no end is enough."""
+    use_own_cache(monkeypatch, tmp_path)
+    run = Enzyme.run_and_listen
+    runs = []
+
+    def hurried(self, ir, flags=()):
+        runs.append(ir)
+        return run(self, ir, flags, timeout=0.001)
+
+    monkeypatch.setattr(Enzyme, "run_and_listen", hurried)
+    monkeypatch.setattr(Enzyme, "run", lambda self, ir, flags=(): run(self, ir, flags)[0])
+    with pytest.raises(AutodiffError, match=r"`spectrum`, .* no end in 0.001 s\. `\S*fourier` ca"):
+        hvp(spectrum, (X, C), (V, None))
+    assert len(runs) == 1
