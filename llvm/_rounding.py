@@ -48,6 +48,8 @@ def contracted(ir: str) -> str:
 
     Vectors at this stage come only from code that asked for them, and for contraction, which Enzyme
     does not carry over to the derivative: that then takes twice the operations. Their sums stay in
-    order, so that one field among many has the bits of one alone.
+    order, so that one field among many has the bits of one alone; but 0 + x is x (``nsz``), or each
+    product would be added to a zero first, and what is only read written again: 1.16 × the time of
+    the transposed Legendre stage.
     """
     return _VECTOR_OPERATION.sub(r"\1 nsz contract ", ir)

@@ -215,7 +215,7 @@ def check_kernel_arrays(field, a, t, scratch):
         or len(scratch.state) < STATE
         or len(scratch.ring.orders) < ngroups * LANES
         or len(scratch.ring.row) < max(half, ngroups * LANES)
-        or len(scratch.ring.fft) < 2 * half + rings.longest
+        or len(scratch.ring.fft) < 2 * (t.ffts.n[-1] // 2 + 1) + t.ffts.n[-1]
         or len(scratch.ring.lanes) < t.tile_ffts.work
     ):
         raise ValueError(_WRONG_SCRATCH)

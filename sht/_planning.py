@@ -19,7 +19,8 @@ _SEPARATOR = b"\n\n"
 
 def plan_rings(nlon: np.ndarray, dtype: Any, planning: str) -> RealFFTs:
     """Plans for rings of these numbers of points; `planning` is one of `PLANNING`."""
-    few = len(np.unique(nlon)) <= _FEW
+    different = np.unique(nlon)
+    few = len(different) <= _FEW and different[-1] > 1  # of one point there is nothing to find out
     if planning == "estimate" or (planning == "auto" and not few):
         return plan_real_ffts(nlon, dtype)
     _recall()

@@ -23,7 +23,7 @@ from ._legendre_tables import LegendreTables, make_tables
 from ._orders import check_carries, orders_kept
 from ._planning import PLANNING, plan_rings
 from ._ring_tables import RingTables, make_ring_tables
-from ._simd import LANES, aligned_zeros
+from ._simd import LANES, RINGS, aligned_zeros
 from ._spectrum import Truncation, check_truncation
 from ._tile_tables import ONE_BY_ONE, WAY, TileFFTs, make_tile_ffts
 from ._workers import Worker
@@ -377,12 +377,12 @@ def prepare(cls: Any, call: str, recipe: Recipe) -> Any:
     rings = make_ring_tables(grid, mmax, kept)
     tables = legendre_tables(grid, rings, truncation, recipe.kind, recipe.spin)
     tile_ffts = make_tile_ffts(rings, grid.phi0, tables)
-    measuring = recipe.planning
-    if (
-        measuring == "auto" and (tile_ffts.tiles[:, WAY] != ONE_BY_ONE).all()
-    ):  # then FFTW has nothing to do
-        measuring = "estimate"
-    ffts = plan_rings(grid.nlon, dtype, measuring)
+    one_by_one = rings.pairs[np.repeat(tile_ffts.tiles[:, WAY] == ONE_BY_ONE, RINGS)]
+    one_by_one = one_by_one[one_by_one >= 0]
+    # To plan for the lengths of octahedral rings takes FFTW seconds: only for what goes to it.
+    lengths = np.ones(grid.nlat, np.int64)
+    lengths[one_by_one] = grid.nlon[one_by_one]
+    ffts = plan_rings(lengths, dtype, recipe.planning)
     t = _Plan.__new__(cls, lmax, mmax, tables, rings, ffts, tile_ffts)
     t.grid = grid
     t.truncation = truncation

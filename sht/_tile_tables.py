@@ -63,7 +63,7 @@ def make_tile_ffts(rings: RingTables, phi0: np.ndarray, legendre: LegendreTables
     factors: list[np.ndarray] = [np.zeros(0)]
     tiles = np.zeros((len(lanes), 7), np.int64)
 
-    def begin_of(made: np.ndarray) -> int:
+    def begin_of(made: np.ndarray) -> int:  # many tiles have the same
         key = made.tobytes()
         if key not in known:
             known[key] = sum(map(len, factors))
@@ -84,7 +84,8 @@ def make_tile_ffts(rings: RingTables, phi0: np.ndarray, legendre: LegendreTables
         elif way == ANY_LENGTH:
             size = chirp_size(int(row[LONGEST]) // 2 + 2 * int(row[KEPT]))
             mine = slice(0, RINGS)
-            row[FACTORS] = begin_of(chirps_of(each[mine], order[mine], phi0[ring[mine]], size))
+            row[FACTORS] = sum(map(len, factors))
+            factors.append(chirps_of(each[mine], order[mine], phi0[ring[mine]], size))
         else:
             continue
         row[SIZE] = sizes.setdefault(size, len(sizes))
