@@ -42,6 +42,4 @@ def peak(name):
     ("adjoint", "plain"), [("adjoint_analysis", "synthesis"), ("adjoint_synthesis", "analysis")]
 )
 def test_an_adjoint_takes_no_more_than_its_map(adjoint, plain):
-    # A copy of the field, which the transpose uses up.
-    copy = 8 * SHAPE[0] * SHAPE[1] if adjoint == "adjoint_synthesis" else 0
-    assert peak(adjoint) - copy <= 1.1 * peak(plain)
+    assert peak(adjoint) <= 1.1 * peak(plain)
