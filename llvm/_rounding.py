@@ -17,6 +17,12 @@ import re
 
 _OPERATION = re.compile(r"(= f(?:add|sub|mul|div|neg)) ((?:[a-z]+ )*?)(?=float |double )")
 _VECTOR_OPERATION = re.compile(r"(= (?:fadd|fsub|fmul)) (?=<\d+ x )")
+_FUNCTION = re.compile(r"^define .*?^\}$", re.M | re.S)
+_VECTOR_PRODUCT = re.compile(
+    r"^  (%\S+) = fmul (<\d+ x (?:float|double)>) ([^\s,]+), ([^\s,]+)", re.M
+)
+_VECTOR_SUM = re.compile(r"^  (%\S+) = fadd (<(\d+) x (float|double)>) ([^\s,]+), ([^\s,]+)", re.M)
+_FUSED = re.compile(r"call nsz contract (<[^>]*>) @(llvm\.fmuladd\.v\d+f\d+)\(")
 _MARK = "afn"
 
 
@@ -48,8 +54,28 @@ def contracted(ir: str) -> str:
 
     Vectors at this stage come only from code that asked for them, and for contraction, which Enzyme
     does not carry over to the derivative: that then takes twice the operations. Their sums stay in
-    order, so that one field among many has the bits of one alone; but 0 + x is x (``nsz``), or each
-    product would be added to a zero first, and what is only read written again: 1.16 × the time of
-    the transposed Legendre stage.
+    order, so that one field among many has the bits of one alone. But 0 + x is x, or each product
+    would be added to a zero first, and what is only read written again: 1.16 × the time of the
+    transposed Legendre stage. Of two products that then meet, LLVM would choose the one to round;
+    so the choice is made here.
     """
-    return _VECTOR_OPERATION.sub(r"\1 nsz contract ", ir)
+    fused = _FUNCTION.sub(_with_fused_sums, ir)
+    for kind, name in sorted({found.groups() for found in _FUSED.finditer(fused)}):
+        if f"declare {kind} @{name}(" not in fused:
+            fused += f"\ndeclare {kind} @{name}({kind}, {kind}, {kind})\n"
+    return _VECTOR_OPERATION.sub(r"\1 nsz contract ", fused)
+
+
+def _with_fused_sums(found: re.Match[str]) -> str:
+    products = {product[1]: product for product in _VECTOR_PRODUCT.finditer(found[0])}
+
+    def fuse(addition: re.Match[str]) -> str:
+        result, kind, count, number, *operands = addition.groups()
+        for one, other in (operands[::-1], operands):  # the second, if both are products
+            if one in products:
+                name = f"llvm.fmuladd.v{count}f{64 if number == 'double' else 32}"
+                factors = f"{kind} {products[one][3]}, {kind} {products[one][4]}"
+                return f"  {result} = call nsz contract {kind} @{name}({factors}, {kind} {other})"
+        return addition[0]
+
+    return _VECTOR_SUM.sub(fuse, found[0]) if products else found[0]

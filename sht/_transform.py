@@ -24,8 +24,8 @@ class Transform(RingTransform):
     mmax : int, optional
         Highest order, inclusive, at most ``lmax``, which is the default.
     dtype : "float64" or "float32"
-        Of fields; coefficients are complex of the same precision. Sums over degrees are taken in
-        float64.
+        Of fields; coefficients are complex of the same precision. Sums over degrees, and FFTs but
+        for FFTW's, are taken in float64.
     threads : int, optional
         How many to use, for the fields of a batch or, from about T180 on, within one field; as
         many as there are cores, if not given. The results do not depend on it, to the bit.
@@ -41,9 +41,10 @@ class Transform(RingTransform):
         SpeedyTransforms, or taken for what they look like there, as in ducc0 and healpy.
         Synthesis then gives the field's values at the points, however few they are.
     planning : {"auto", "estimate", "measure"}
-        How FFTW looks for its way. Measuring takes up to a second for each different length of a
-        ring, once on a machine, since what it finds is kept in the cache folder; transforms are
-        then 5 to 20 % faster. "auto" measures where there are no more than two lengths.
+        How FFTW looks for its way, for the rings that go to it: those of odd length, and those
+        whose mirror has another length. Measuring takes up to a second for each different length,
+        once on a machine, since what it finds is kept in the cache folder; transforms are then 5
+        to 20 % faster. "auto" measures where there are no more than two lengths.
 
     Raises
     ------
