@@ -9,7 +9,7 @@ import llvmlite.binding as llvm
 
 from ._lower import PRIMAL, Lowered
 from ._memory_types import without_types
-from ._pointers import mixes_pointers
+from ._pointers import chooses_pointers, mixes_pointers
 from ._rule_calls import PREFIX
 from ._target_machine import remove_unused, run_passes, target_machine
 from ._untouched import raises_after_writing
@@ -58,6 +58,11 @@ def analyse(lowered: Lowered, ir: str) -> Effects:
     may_raise = any(value != "0" for value in stored) or not stored
     dirty = may_raise and raises_after_writing(text, body, status)
     return Effects(writes, may_raise, dirty, mixes_pointers(text, apart=PREFIX))
+
+
+def body_chooses_pointers(ir: str, name: str) -> bool:
+    """Whether pointers of such a function are chosen or read: see `chooses_pointers`."""
+    return chooses_pointers(_optimised(ir, name))
 
 
 def body_mixes_pointers(ir: str, name: str) -> bool:

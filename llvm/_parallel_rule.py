@@ -21,7 +21,7 @@ from numba import njit
 from numba.core import cgutils, types
 
 from ._abi import I8, I64, POINTER, leaves, pack
-from ._effects import body_mixes_pointers
+from ._effects import body_chooses_pointers, body_mixes_pointers
 from ._lower import compile_raw, count_error, link
 from ._memory_types import state_memory_types
 from ._parallel_lowering import Region, call_kernel, make_schedule
@@ -37,7 +37,10 @@ def region_rule(call: RuledCall, passes: Passes) -> str:
     part = f"{call.symbol}_part"
     copy = in_one(_part(call, part), part)
     mixes = body_mixes_pointers(copy, part) and not needs_all_shadows(copy, call.rule.name)
-    builder = _Builder(call, context, mixes, has_rules=bool(opaque_calls(copy)))
+    # Enzyme dies of a call with a rule in what it splits in two passes ("DUP_NONEED"). And it keeps
+    # shadows of pointers that are chosen, from a pass in which the parts have none of their own.
+    again = bool(opaque_calls(copy)) or body_chooses_pointers(copy, part)
+    builder = _Builder(call, context, mixes, runs_again=again)
     return registered(builder, copy, part, passes)
 
 
@@ -107,10 +110,10 @@ class _Builder:
     """Writes the functions of one region."""
 
     def __init__(
-        self, call: RuledCall, context: Any, mixes_pointers: bool = False, has_rules: bool = False
+        self, call: RuledCall, context: Any, mixes_pointers: bool = False, runs_again: bool = False
     ) -> None:
         self.call, self.context, self.mixes_pointers = call, context, mixes_pointers
-        self.has_rules = has_rules
+        self.runs_again = runs_again
         self.region: Region = call.rule
         self.module = context.create_module(f"rule of {call.symbol}")
         self.shims = Shims(call, self.module)
@@ -148,8 +151,7 @@ class _Builder:
         builder.ret_void()
 
     def gradient(self) -> None:
-        # Enzyme dies of a call with a rule in what it splits in two passes ("DUP_NONEED").
-        if self.has_rules:
+        if self.runs_again:
             self.remembering()
             self.repeated()
         else:

@@ -16,6 +16,10 @@ _NOTHING = ("null", "undef", "poison", "zeroinitializer")
 _HARMLESS = re.compile(r"@(?:llvm\.(?:lifetime|memset|assume|dbg)|numba_attempt_nocopy_reshape)")
 # Shapes and indices: no derivative passes through them.
 _INTEGERS = re.compile(r"alloca (?:\[\d+ x )?i64\b")
+_CHOICE = re.compile(r"(?:phi|load) ptr|select i1 [^,]+, ptr|inttoptr|extractelement .*\bptr\b")
+_RETURNED = re.compile(r"extractvalue [^%]*\bptr\b")
+# Allocated: `objects` follows pointers to these, and to calls that it knows to allocate.
+_MADE_HERE = ("alloca", "call", "tail call")
 _AGGREGATE = re.compile(r"^(?:phi|load|select i1 [^,]+,) (?=[\[{<])")
 
 
@@ -29,12 +33,30 @@ def mixes_pointers(text: str, apart: str = "") -> bool:
     apart : str
         Beginning of the names of functions that do not count.
     """
-    allocators = set(re.findall(r"^declare [^@\n]*\bnoalias\b[^@\n]*(@\w+)\(", text, re.M))
+    allocators = _allocators(text)
     return any(
         _Function(body, allocators).mixes()
         for body in _functions(text)
         if not (apart and re.match(rf"[^@\n]*@{apart}", body))
     )
+
+
+def chooses_pointers(text: str) -> bool:
+    """Whether a pointer in the module is chosen or read, and may lead to what is not made there.
+
+    Enzyme keeps the shadow of such a pointer from its forward pass for its reverse pass.
+
+    Parameters
+    ----------
+    text : str
+        Optimised LLVM IR. Where it cannot be told, the answer is True.
+    """
+    allocators = _allocators(text)
+    return any(_Function(body, allocators).chooses() for body in _functions(text))
+
+
+def _allocators(text: str) -> set[str]:
+    return set(re.findall(r"^declare [^@\n]*\bnoalias\b[^@\n]*(@\w+)\(", text, re.M))
 
 
 def _functions(text: str) -> Iterator[str]:
@@ -61,16 +83,24 @@ class _Function:
                 self.escaped |= set(_POINTER.findall(called[2]))
 
     def mixes(self) -> bool:
-        for name, operation in self.made.items():
-            aggregate = _AGGREGATE.match(operation)
-            if aggregate and re.search(r"\bptr\b", _first_type(operation[aggregate.end() :])):
-                return True
-            chosen = operation.startswith(("phi ptr", "load ptr")) or re.match(
-                r"select i1 [^,]+, ptr|inttoptr|extractelement .*\bptr\b", operation
-            )
-            if chosen and len(self.objects(name, set())) > 1:
-                return True
-        return False
+        return self._holds_pointers() or any(
+            len(self.objects(name, set())) > 1
+            for name, operation in self.made.items()
+            if _CHOICE.match(operation)
+        )
+
+    def chooses(self) -> bool:
+        return self._holds_pointers() or any(
+            not self.made.get(found, "").startswith(_MADE_HERE)
+            for name, operation in self.made.items()
+            if _CHOICE.match(operation) or _RETURNED.match(operation)
+            for found in self.objects(name, set())
+        )
+
+    def _holds_pointers(self) -> bool:
+        """Whether an aggregate or a vector that is chosen or read has pointers in it."""
+        found = [(op, match.end()) for op in self.made.values() if (match := _AGGREGATE.match(op))]
+        return any(re.search(r"\bptr\b", _first_type(op[end:])) for op, end in found)
 
     def objects(self, name: str, seen: set[str]) -> set[str]:
         """What a pointer may lead to. Two entries where it could be anything."""

@@ -56,13 +56,30 @@ def refuse_shared(program: Program, function: Any, arguments: Sequence[Any]) -> 
 
     Their copies would not, and what the function then computes would be something else.
     """
-    spans: list[Span] = []
-    for item, value in zip(program.frame.items, flatten(arguments), strict=True):
-        if item.kind == "array" and value.nbytes:
-            spans.append((*bounds(value, address(value)), item.written, value))
+    values = flatten(arguments)
+    may_write = [item.written for item in program.frame.items]
+    if _overlap(values, may_write) is None:
+        return
+    # What LLVM cannot rule out, the function need not do.
+    after = copies(arguments)
+    function(*after)
+    pairs = zip(values, flatten(after), may_write, strict=True)
+    changes = [w and was.tobytes() != now.tobytes() for was, now, w in pairs]
+    overlap = _overlap(values, changes)
+    if overlap is not None:
+        refuse_overlap(function, *overlap)
+
+
+def _overlap(
+    values: Sequence[Any], written: Sequence[bool]
+) -> tuple[tuple[Any, Any], list[Span]] | None:
+    spans: list[Span] = [
+        (*bounds(value, address(value)), is_written, value)
+        for value, is_written in zip(values, written, strict=True)
+        if isinstance(value, np.ndarray) and value.nbytes
+    ]
     pair = first_overlap(spans)
-    if pair is not None:
-        refuse_overlap(function, pair, spans)
+    return None if pair is None else (pair, spans)
 
 
 def copies(arguments: Sequence[Any]) -> tuple[Any, ...]:

@@ -108,7 +108,7 @@ def question(**options):
 
 def gradient(function, **options):
     program = find_program(function, question(**options))
-    arguments = with_copies(program, ARGUMENTS)
+    arguments = with_copies(program, function, ARGUMENTS)
     shadows = [None] * len(program.frame.items)
     value, _ = call(program, function, arguments, shadows, hidden=program.hidden)
     return np.concatenate([[value], *in_form_of(program, arguments, shadows, (0, 1))])

@@ -189,11 +189,31 @@ def start_and_nothing(x, a):
     return y.sum()
 
 
+def reshaped(x, a):
+    """Enzyme kept the shadow of what it read the array's place from; the sign was wrong then."""
+    out = np.zeros(6)
+    for i in prange(6):
+        block = x[16 * i : 16 * i + 16].reshape((4, 4))
+        out[i] = block[0, 1] * block[3, i % 4] * a
+    return out[0] * out[5] + out.sum()
+
+
+def chosen(x, a):
+    y = x * a
+    total = 0.0
+    for i in prange(x.size - 8):
+        z = x if x[i] > 0.0 else y
+        window = z[i : i + 8]
+        shorter = window[1:] if window[0] < window[7] else window[:-1]
+        total += shorter[0] ** 2 * z[i + 8] * a
+    return total
+
+
 CASES = [
     *((f, X) for f in (neighbours_and_sum, product_and_extrema, steps_in_time, in_place)),
     *((f, X) for f in (scattered, alternating, views, branches, calls, complex_numbers)),
     *((f, M) for f in (array_expressions, nested_loops, array_reduction, temporaries, strided)),
-    (start_and_nothing, X),
+    *((f, X) for f in (start_and_nothing, reshaped, chosen)),
 ]
 IDS = [f.__name__ for f, _ in CASES]
 

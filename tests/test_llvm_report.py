@@ -233,7 +233,9 @@ def test_sizes_are_what_is_allocated(function, noalias):
     loaded = load(assemble(replace(optimised, ir=text)), function="test")
     program = replace(find_program(function, asked), loaded=loaded)
     shadows = [None] * len(program.frame.items)
-    call(program, function, with_copies(program, arguments), shadows, hidden=program.hidden)
+    call(
+        program, function, with_copies(program, function, arguments), shadows, hidden=program.hidden
+    )
     assert sum(counted) == sum(size or 0 for size in sizes)
     assert len(counted) >= len(sizes) > (0 if function is not reads or not noalias else -1)
 

@@ -98,7 +98,7 @@ def test_one_length(n):
 )
 @pytest.mark.parametrize("highest", [0, 1, 9, 40, 331])
 def test_any_length(n, highest):
-    """Against the sums as they stand: with turns, with orders beyond Nyquist, with fewer of some."""
+    """Against the sums as they stand: with turns, with orders beyond Nyquist."""
     n, rng = np.array(n[:RINGS]), np.random.default_rng(highest)
     kept = np.maximum(0, highest - np.arange(RINGS))
     phi0 = np.linspace(0, 0.3, RINGS)
