@@ -67,7 +67,7 @@ def chirps_of(n: np.ndarray, kept: np.ndarray, phi0: np.ndarray, size: int) -> n
     kernel = np.empty((size, RINGS), complex)
     kernel[places_of(size)] = np.fft.fft(chirp(d).conj(), axis=0) / size
     rows = np.concatenate([alpha, beta, np.where(j < h, chirp(j), 0.0), kernel])
-    return np.stack([rows.real, rows.imag], axis=1).ravel()
+    return np.stack([np.real(rows), np.imag(rows)], axis=1).ravel()
 
 
 def chirp_size(needed: int) -> int:

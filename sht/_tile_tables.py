@@ -79,7 +79,7 @@ def make_tile_ffts(rings: RingTables, phi0: np.ndarray, legendre: LegendreTables
             row[FACTORS] = begin_of(turns_of(int(each[0])))
             if phi0[ring].any():
                 turning = np.exp(1j * np.outer(np.arange(row[KEPT] + 1), phi0[ring]))
-                parts = np.stack([turning.real, turning.imag], axis=1)
+                parts = np.stack([np.real(turning), np.imag(turning)], axis=1)
                 row[TURNING] = begin_of(parts.ravel())
         elif way == ANY_LENGTH:
             size = chirp_size(int(row[LONGEST]) // 2 + 2 * int(row[KEPT]))
@@ -108,7 +108,7 @@ def make_tile_ffts(rings: RingTables, phi0: np.ndarray, legendre: LegendreTables
 def _reach(legendre: LegendreTables) -> np.ndarray:
     """(ntiles,) Highest order that has functions on a tile: next to the poles there are few."""
     steps = np.diff(legendre.starts)[None, :, None]
-    groups = (legendre.first < steps).any(axis=0)
+    groups = np.any(legendre.first < steps, axis=0)
     last = groups.shape[0] - 1 - np.argmax(groups[::-1], axis=0)
     return np.where(groups.any(axis=0), (last + 1) * LANES - 1, 0)
 
