@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -171,9 +170,5 @@ def _checked_weights(call: str, t: Any, weights: ArrayLike | None) -> NDArray:
 def _unweighted(t: Any) -> Any:
     """The same transform with 1 for the area of each point. Made once."""
     if "_unweighted" not in vars(t):
-        areas = np.ones(t.grid.nlat)
-        areas.setflags(write=False)  # of the type that the grid's have: nothing is compiled anew
-        made = t._replace(rings=t.rings._replace(areas=areas))
-        vars(made).update(vars(t), _spare=collections.defaultdict(list))
-        vars(t)["_unweighted"] = made
+        vars(t)["_unweighted"] = t.with_areas(np.ones(t.grid.nlat))
     return vars(t)["_unweighted"]

@@ -25,7 +25,7 @@ from ._planning import PLANNING, plan_rings
 from ._ring_tables import RingTables, make_ring_tables
 from ._simd import LANES, RINGS, aligned_zeros
 from ._spectrum import Truncation, check_truncation
-from ._tile_tables import ONE_BY_ONE, WAY, TileFFTs, make_tile_ffts
+from ._tile_tables import ONE_BY_ONE, WAY, TileFFTs, make_tile_ffts, shares_of
 from ._workers import Worker
 from .grids import RingGrid
 
@@ -325,6 +325,16 @@ class RingTransform(ByIdentity, _Plan):
         """This transform with another ``scale`` in its tables."""
         t = self._replace(legendre=legendre)
         vars(t).update(vars(self), _spare=collections.defaultdict(list), devices={}, unscaled=self)
+        return t
+
+    def with_areas(self, areas: NDArray) -> Self:
+        """This transform with other solid angles for the points of each ring: (nlat,) float64."""
+        areas = areas.copy()
+        areas.setflags(write=False)  # of the type that the grid's have: nothing is compiled anew
+        rings = self.rings._replace(areas=areas)
+        tile_ffts = self.tile_ffts._replace(shares=shares_of(rings))
+        t = self._replace(rings=rings, tile_ffts=tile_ffts)
+        vars(t).update(vars(self), _spare=collections.defaultdict(list), devices={}, unscaled=None)
         return t
 
     def borrow_worker(self, fields: int) -> Worker:

@@ -53,9 +53,7 @@ class TileFFTs(NamedTuple):
 
 def make_tile_ffts(rings: RingTables, phi0: np.ndarray, legendre: LegendreTables) -> TileFFTs:
     """Tables for the rings of a grid, whose first longitudes are phi0."""
-    lanes = rings.pairs.reshape(-1, RINGS, 2).transpose(0, 2, 1).reshape(-1, LANES)
-    there = lanes >= 0
-    lanes = np.where(there, lanes, lanes[:, :1])
+    lanes, there = _lanes_of(rings)
     n = np.diff(rings.offsets)[lanes]
     kept = np.minimum(rings.orders[lanes], _reach(legendre)[:, None])
     sizes: dict[int, int] = {}
@@ -96,13 +94,28 @@ def make_tile_ffts(rings: RingTables, phi0: np.ndarray, legendre: LegendreTables
         tiles,
         rings.offsets[lanes],
         np.where(there, n, 0),
-        np.stack([np.where(there, rings.areas[lanes], 0.0), there.astype(float)]),
+        shares_of(rings),
         make_passes(list(sizes)),
         np.concatenate(factors),
     )
     for array in (*tables[1:5], *tables.passes, tables.factors):
         array.setflags(write=False)
     return tables
+
+
+def _lanes_of(rings: RingTables) -> tuple[np.ndarray, np.ndarray]:
+    """(ntiles, LANES) The ring of each lane, and whether there is one of its own."""
+    lanes = rings.pairs.reshape(-1, RINGS, 2).transpose(0, 2, 1).reshape(-1, LANES)
+    there = lanes >= 0
+    return np.where(there, lanes, lanes[:, :1]), there
+
+
+def shares_of(rings: RingTables) -> np.ndarray:
+    """The ``shares`` of `TileFFTs`."""
+    lanes, there = _lanes_of(rings)
+    shares = np.stack([np.where(there, rings.areas[lanes], 0.0), there.astype(float)])
+    shares.setflags(write=False)
+    return shares
 
 
 def _reach(legendre: LegendreTables) -> np.ndarray:

@@ -162,8 +162,8 @@ def test_which_tiles():
     found = {name: set(ways(sht.Transform(19, grid))) for name, grid in GRIDS.items()}
     want = [{ONE_LENGTH}, {ANY_LENGTH}, {ONE_LENGTH, ANY_LENGTH}, {ONE_LENGTH}, {ONE_LENGTH}]
     assert list(found.values()) == want
-    for name in ("Gaussian", "a ring on the Equator"):  # tiles with fewer rings than lanes
-        assert (sht.Transform(19, GRIDS[name]).tile_ffts.shares[1] == 0).any()
+    # A tile with fewer rings than lanes.
+    assert (sht.Transform(19, GRIDS["a ring on the Equator"]).tile_ffts.shares[1] == 0).any()
     grid = GRIDS["Gaussian"]
     assert set(ways(sht.Transform(19, grid, orders=np.arange(grid.nlat) % 20))) == {ONE_BY_ONE}
     mirrored = np.minimum(np.arange(grid.nlat), np.arange(grid.nlat)[::-1])
