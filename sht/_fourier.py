@@ -6,8 +6,8 @@ differ, one by one through FFTW.
 Both ways and their transposes are two functions with a flag. The transform of one ring is f_i =
 Re Σ_m c_m s_m exp(i m φ_i), c_0 = 1, c_m = 2 for orders m > 0, which stand for -m too. Its
 transpose is what an analysis does, times c_m and without the area of a point; that holds for orders
-that are folded, too. A transposed function adds to its result, as derivatives do, and clears what
-it has used up, unless `RingScratch.alone` says that it need not.
+that are folded, too. A transposed function adds to points, as derivatives do, unless
+`RingScratch.alone` says that it need not.
 """
 
 from __future__ import annotations
@@ -111,7 +111,6 @@ def rings_to_tile(phases, points, tile, t, scratch, fields, transposed):
     ----------
     phases : (ngroups * passes * fields * PHASES,) float64
     points : (fields * components * npoints,) float
-        The rings of the tile are cleared if `transposed`.
     tile : int
     t : Transform
     scratch : RingScratch
@@ -131,6 +130,18 @@ def rings_to_tile(phases, points, tile, t, scratch, fields, transposed):
                     place = Place(t.rings.pairs[pair, south], pair, south, part, field, fields)
                     if place.ring >= 0:
                         _from_ring(phases, points, place, t, scratch, transposed)
+
+
+@njit(error_model="numpy")
+def clear_rings(points, tile, t, fields):
+    """Clear the points of the rings of one tile."""
+    for part in range(fields * len(t.legendre.first)):
+        begin = part * t.rings.npoints
+        for pair in range(tile * RINGS, (tile + 1) * RINGS):
+            for ring in t.rings.pairs[pair]:
+                if ring >= 0:
+                    first, end = t.rings.offsets[ring], t.rings.offsets[ring + 1]
+                    points[begin + first : begin + end] = 0.0
 
 
 @njit(error_model="numpy")
@@ -165,7 +176,5 @@ def _from_ring(phases, points, place, t, scratch, transposed):
     plan = fft_of(t.ffts, place.ring)
     own = _points_of(points, place, t)
     rfft_into(scratch.row[: plan.n // 2 + 1], own, plan, scratch.fft)
-    if transposed and not scratch.alone:
-        own[:] = 0.0
     factor, of_both = (1.0, 2.0) if transposed else (t.rings.areas[place.ring], 1.0)
     add_half_spectrum(phases, scratch.row, place, t, scratch, plan.n, factor, of_both)

@@ -12,7 +12,7 @@ from numba import njit
 
 from enzyme_rules import LinearRule, register
 
-from ._fourier import rings_to_tile, tile_to_rings
+from ._fourier import clear_rings, rings_to_tile, tile_to_rings
 from ._kinds import pack_into, unpack_into
 from ._legendre import PHASES, WIDTH, legendre_analysis_into, legendre_synthesis_into
 from ._simd import LANES, RINGS
@@ -97,6 +97,8 @@ def _adjoint_of_rings(dpoints, dsums, t, scratch, fields, tiles):
     for tile in range(tiles[0], tiles[1]):
         own = _sums_of(dsums, tile - tiles[0], t, fields)
         rings_to_tile(own, dpoints, tile, t, scratch, fields, True)
+        if not scratch.alone:
+            clear_rings(dpoints, tile, t, fields)
 
 
 @njit(error_model="numpy")

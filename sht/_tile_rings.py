@@ -83,7 +83,7 @@ def points_of_tile(points, phases, place, t, scratch, transposed):
 
 @njit(error_model="numpy")
 def sums_of_tile(phases, points, place, t, scratch, transposed):
-    """Adds Σ_i f_i exp(-i m φ_i), times areas; if `transposed` c_m instead, and clears points."""
+    """Adds Σ_i f_i exp(-i m φ_i), times areas; if `transposed` c_m instead."""
     ffts, row = t.tile_ffts, t.tile_ffts.tiles[place.tile]
     kept, k, factors = row[KEPT], row[SIZE], ffts.factors[row[FACTORS] :]
     x, spectra = _work(row, ffts, scratch)
@@ -94,11 +94,9 @@ def sums_of_tile(phases, points, place, t, scratch, transposed):
         store_rows(x, i * LANES, LANES, rows)
     x[whole * LANES : row[LONGEST] * LANES] = 0.0
     for lane in range(LANES):
-        at, n = begin + ffts.offsets[place.tile, lane], ffts.lengths[place.tile, lane]
-        for i in range(whole, n):
+        at = begin + ffts.offsets[place.tile, lane]
+        for i in range(whole, ffts.lengths[place.tile, lane]):
             x[i * LANES + lane] = points[at + i]
-        if transposed and not scratch.alone:
-            points[at : at + n] = 0.0
     if row[WAY] == ONE_LENGTH:
         spectra_of_points(spectra, x, kept, k, ffts.passes, factors)
         _turn(spectra, row, ffts, -1.0)

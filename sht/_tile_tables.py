@@ -95,7 +95,7 @@ def make_tile_ffts(rings: RingTables, phi0: np.ndarray, legendre: LegendreTables
         rings.offsets[lanes],
         np.where(there, n, 0),
         shares_of(rings),
-        make_passes(list(sizes)),
+        make_passes(list(sizes) or [1]),
         np.concatenate(factors),
     )
     for array in (*tables[1:5], *tables.passes, tables.factors):

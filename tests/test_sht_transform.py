@@ -67,7 +67,8 @@ def test_a_constant_field(size):
     a = np.zeros(t.ncoef, np.complex128)
     a[0] = 2 * np.sqrt(np.pi) * 7.0
     field = np.full(t.grid.shape, 7.0)
-    assert np.max(np.abs(t.synthesis(a) - field)) <= 4 * EPS * 7
+    # As chirps, rings of 90 points are a convolution of 126.
+    assert np.max(np.abs(t.synthesis(a) - field)) <= 8 * EPS * 7
     assert difference(t.analysis(field), a) <= 20 * EPS
 
 
