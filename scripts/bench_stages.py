@@ -3,8 +3,8 @@ r"""Where the time of a synthesis goes: stages, how each grows, and how far it i
 The Legendre stage is counted: for each step of the recurrence, each ring and each lane, two fused
 multiplications and additions make the function and four use it. Beside it stands the rate at which
 this core does such operations when nothing has to be loaded, measured in the same run by a loop of
-independent ones. The Fourier stage is compared with its FFTs alone. The growth is the exponent p of
-time ~ lmax^p between one size and the next.
+independent ones. Beside the Fourier stage stand FFTW's FFTs of as many rings, alone. The growth is
+the exponent p of time ~ lmax^p between one size and the next.
 
 Run it with ``make bench``; ``--plot FILE`` draws it.
 """
@@ -25,7 +25,7 @@ from numba import njit
 from timing import describe, time_in_turns
 
 import sht
-from enzyme_rules.fftw import brfft_into, fft_of
+from enzyme_rules.fftw import brfft_into, fft_scratch, plan_real_fft
 from sht._execute import LinearMap
 from sht._legendre import PHASES, STATE
 from sht._legendre_tables import BLOCK
@@ -56,11 +56,10 @@ def independent_operations(sums, factors):
 
 
 @njit(error_model="numpy")
-def ffts_alone(values, spectrum, t, scratch):
-    """The same FFTs as in a synthesis, on memory that stays in the cache."""
-    for ring in range(len(t.ffts.index)):
-        plan = fft_of(t.ffts, ring)
-        brfft_into(values[: plan.n], spectrum[: plan.n // 2 + 1], plan, scratch)
+def fftw_alone(values, spectrum, plan, scratch, nlat):
+    """FFTW's way to the points of so many rings, on memory that stays in the cache."""
+    for _ in range(nlat):
+        brfft_into(values, spectrum, plan, scratch)
 
 
 def contenders(lmax: int) -> tuple[dict[str, Callable[[], Any]], float]:
@@ -83,7 +82,8 @@ def contenders(lmax: int) -> tuple[dict[str, Callable[[], Any]], float]:
     to_sums, to_coef = LinearMap(coef_to_sums, *everything), LinearMap(sums_to_coef, *everything)
     to_rings = LinearMap(sums_to_rings, t, ring, 1, (0, ntiles))
     from_rings = LinearMap(rings_to_sums, t, ring, 1, (0, ntiles))
-    ffts = LinearMap(ffts_alone, t, ring.fft)
+    plan = plan_real_fft(2 * nlat, effort="measure")
+    ffts = LinearMap(fftw_alone, plan, fft_scratch(plan), nlat)
     values, spectrum = np.zeros(2 * nlat), np.zeros(nlat + 1, complex)
     peak = LinearMap(independent_operations)
     registers, factors = aligned_zeros(6 * BLOCK), np.full(2 * LANES, 0.5)
@@ -94,7 +94,7 @@ def contenders(lmax: int) -> tuple[dict[str, Callable[[], Any]], float]:
         "pack": lambda: pack.forwards(coef, a),
         "Legendre": lambda: to_sums.forwards(sums, coef),
         "Fourier": lambda: to_rings.forwards(field, sums),
-        "FFTs alone": lambda: ffts.forwards(values, spectrum),
+        "FFTW alone": lambda: ffts.forwards(values, spectrum),
         "analysis": lambda: t.analysis(square, out=spectrum_out),
         "Fourier, back": lambda: from_rings.forwards(sums, field),
         "Legendre, back": lambda: to_coef.forwards(coef, sums),
@@ -133,7 +133,7 @@ def plot(rows: dict[int, dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     sizes = list(rows)
-    for name in ("synthesis", "pack", "Legendre", "Fourier", "FFTs alone"):
+    for name in ("synthesis", "pack", "Legendre", "Fourier", "FFTW alone"):
         axes.loglog(sizes, [rows[n]["times"][name] for n in sizes], "o-", label=name)
     axes.set(xlabel="lmax", ylabel="µs", xticks=sizes, xticklabels=[f"T{n}" for n in sizes])
     axes.minorticks_off()
