@@ -29,7 +29,7 @@ from ._stages import (
 )
 from ._threads import in_threads
 from ._tile_tables import SIZE, WAY
-from ._workers import LinearMap, Worker, clear
+from ._workers import LinearMap, clear
 
 _WORTH_DIVIDING = 1 << 22
 """Coefficients times rings, reached at about T180: from there on it takes half a millisecond, and a
@@ -102,7 +102,7 @@ def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
         return
     if count == 1:
         mine = t.borrow_worker(1)
-        _WHOLE[name](mine, results.reshape(-1), batch.reshape(-1))
+        mine.run(name, results.reshape(-1), batch.reshape(-1))
         t.give_back(mine)
         return
     workers = min(t.threads, count)
@@ -115,18 +115,10 @@ def apply_to_batch(name: str, t: Any, results: NDArray, batch: NDArray) -> None:
         end = (worker + 1) * count // workers
         for begin in range(worker * count // workers, end, at_once):
             some = slice(begin, min(begin + at_once, end))
-            _WHOLE[name](mine, results[some].reshape(-1), batch[some].reshape(-1))
+            mine.run(name, results[some].reshape(-1), batch[some].reshape(-1))
         t.give_back(mine)
 
     in_threads(share, workers)
-
-
-_WHOLE: dict[str, Callable[[Worker, NDArray, NDArray], None]] = {
-    "synthesis": lambda w, f, a: w.synthesis.forwards(f, a),
-    "analysis": lambda w, a, f: w.analysis.forwards(a, f),
-    "adjoint_synthesis": lambda w, a, f: w.synthesis.backwards(f, a),
-    "adjoint_analysis": lambda w, f, a: w.analysis.backwards(a, f),
-}
 
 
 class _Part:

@@ -89,18 +89,7 @@ def tile_to_rings(points, phases, tile, t, scratch, fields, transposed):
     transposed : bool
         Whether it is the transpose of `rings_to_tile` that is wanted.
     """
-    whole = t.tile_ffts.tiles[tile, WAY] != ONE_BY_ONE
-    for field in range(fields):
-        for part in range(len(t.legendre.first)):
-            if whole:
-                place = TilePlace(tile, part, field, fields)
-                points_of_tile(points, phases, place, t, scratch, transposed)
-                continue
-            for pair in range(tile * RINGS, (tile + 1) * RINGS):
-                for south in range(2):
-                    place = Place(t.rings.pairs[pair, south], pair, south, part, field, fields)
-                    if place.ring >= 0:
-                        _to_ring(points, phases, place, t, scratch, transposed)
+    _each(points_of_tile, _to_ring, points, phases, tile, t, scratch, fields, transposed)
 
 
 @njit(error_model="numpy")
@@ -118,18 +107,24 @@ def rings_to_tile(phases, points, tile, t, scratch, fields, transposed):
     transposed : bool
         Whether it is the transpose of `tile_to_rings` that is wanted.
     """
+    _each(sums_of_tile, _from_ring, phases, points, tile, t, scratch, fields, transposed)
+
+
+@njit(error_model="numpy")
+def _each(of_tile, of_ring, output, given, tile, t, scratch, fields, transposed):
+    """Call `of_tile` for each component of each field or, one by one, `of_ring` for each ring."""
     whole = t.tile_ffts.tiles[tile, WAY] != ONE_BY_ONE
     for field in range(fields):
         for part in range(len(t.legendre.first)):
             if whole:
                 place = TilePlace(tile, part, field, fields)
-                sums_of_tile(phases, points, place, t, scratch, transposed)
+                of_tile(output, given, place, t, scratch, transposed)
                 continue
             for pair in range(tile * RINGS, (tile + 1) * RINGS):
                 for south in range(2):
                     place = Place(t.rings.pairs[pair, south], pair, south, part, field, fields)
                     if place.ring >= 0:
-                        _from_ring(phases, points, place, t, scratch, transposed)
+                        of_ring(output, given, place, t, scratch, transposed)
 
 
 @njit(error_model="numpy")

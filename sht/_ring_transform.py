@@ -323,9 +323,7 @@ class RingTransform(ByIdentity, _Plan):
 
     def _with_tables(self, legendre: LegendreTables) -> Self:
         """This transform with another ``scale`` in its tables."""
-        t = self._replace(legendre=legendre)
-        vars(t).update(vars(self), _spare=collections.defaultdict(list), devices={}, unscaled=self)
-        return t
+        return self._like(self, legendre=legendre)
 
     def with_areas(self, areas: NDArray) -> Self:
         """This transform with other solid angles for the points of each ring: (nlat,) float64."""
@@ -333,8 +331,13 @@ class RingTransform(ByIdentity, _Plan):
         areas.setflags(write=False)  # of the type that the grid's have: nothing is compiled anew
         rings = self.rings._replace(areas=areas)
         tile_ffts = self.tile_ffts._replace(shares=shares_of(rings))
-        t = self._replace(rings=rings, tile_ffts=tile_ffts)
-        vars(t).update(vars(self), _spare=collections.defaultdict(list), devices={}, unscaled=None)
+        return self._like(None, rings=rings, tile_ffts=tile_ffts)
+
+    def _like(self, unscaled: Self | None, **tables: Any) -> Self:
+        """This transform with other tables, and nothing of what has been made for these."""
+        t = self._replace(**tables)
+        fresh = {"_spare": collections.defaultdict(list), "devices": {}, "unscaled": unscaled}
+        vars(t).update(vars(self), **fresh)
         return t
 
     def borrow_worker(self, fields: int) -> Worker:

@@ -290,26 +290,19 @@ def dot_rings(typing_context: Any, left: Any, right: Any) -> Any:
 
 
 @intrinsic
-def splat_strided(typing_context: Any, array: Any, index: Any, step: Any) -> Any:
-    """A block whose vector r is filled with the one number ``array[index + r * step]``."""
-    _require_float64("splat_strided(array, index, step)", array)
+def splat_rings(typing_context: Any, array: Any, index: Any) -> Any:
+    """A block whose vector r is filled with the one number ``array[index + r]``."""
+    _require_float64("splat_rings(array, index)", array)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = pointer_to(context, builder, sig.args[0], *args[:2])
+        pointer = pointer_to(context, builder, sig.args[0], *args)
         result = ir.Constant(_BLOCK, ir.Undefined)
         for ring in range(RINGS):
-            offset = builder.mul(args[2], ir.IntType(64)(ring))
-            number = builder.load(builder.gep(pointer, [offset]))
+            number = builder.load(builder.gep(pointer, [ir.IntType(64)(ring)]))
             result = builder.insert_value(result, filled(builder, number), ring)
         return result
 
-    return block(array, types.intp, types.intp), codegen
-
-
-@njit(error_model="numpy")
-def splat_rings(array, index):
-    """A block whose vector r is filled with the one number ``array[index + r]``."""
-    return splat_strided(array, index, 1)
+    return block(array, types.intp), codegen
 
 
 @intrinsic

@@ -77,6 +77,14 @@ class Worker:
         self.analysis = LinearMap(coefficients_of_points_into, t, scratch)
         self._short: dict[str, Callable[[NDArray, NDArray], None]] = {}
 
+    def run(self, name: str, results: NDArray, given: NDArray) -> None:
+        """A map of flat fields."""
+        of, transposed = self._kernel(name)
+        if transposed:
+            of.backwards(given, results)
+        else:
+            of.forwards(results, given)
+
     def short(self, name: str, result: NDArray, given: NDArray) -> None:
         """A map of one field, in the shapes and dtypes of the transform, as `flags.carray` says."""
         run = self._short.get(name)
@@ -85,9 +93,14 @@ class Worker:
         run(result, given)
 
     def _find_short(self, name: str, result: NDArray, given: NDArray) -> Callable[..., None]:
-        of = self.synthesis if name.endswith("synthesis") else self.analysis
+        of, transposed = self._kernel(name)
         given = given.reshape(-1)
-        if name.startswith("adjoint_"):
+        if transposed:
             run = of.like(given, result, transposed=True)
             return lambda result, given: run(given, result)
         return of.like(result, given)
+
+    def _kernel(self, name: str) -> tuple[LinearMap, bool]:
+        """Which kernel a map is, and whether it is the transpose."""
+        of = self.synthesis if name.endswith("synthesis") else self.analysis
+        return of, name.startswith("adjoint_")
