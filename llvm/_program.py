@@ -27,6 +27,7 @@ from ._enzyme import find_enzyme
 from ._errors import EnzymeNotFoundError
 from ._fingerprint import ANY_ENZYME, fingerprint
 from ._flat import items
+from ._garbage import seldom_collected
 from ._lower import COUNT_ERROR, Lowered, lower
 from ._marshal import Frame
 from ._optimise import Optimised, optimise
@@ -316,7 +317,8 @@ def _make(function: Any, question: Question) -> Program:
     keys = _keys(function, question)
     kept = next(filter(None, map(_cache.read, keys)), None)
     if kept is None or kept.facts.keys() != _FACTS:
-        kept = _entry(function, question)
+        with seldom_collected():
+            kept = _entry(function, question)
         for key in keys:
             _cache.write(key, kept)
     facts = kept.facts
