@@ -12,12 +12,11 @@ from pathlib import Path
 import numba
 
 from ._diagnostics import readable
+from ._ir_text import NAME, label_of, leads_to
 
-_NAME = r"(?:[-\w.$]+|\"[^\"]*\")"
-_FUNCTION = re.compile(rf"^define [^\n]*?@({_NAME})\(")
-_LABEL = re.compile(rf"^({_NAME}):")
-_INSTRUCTION = re.compile(rf"^  (?:%({_NAME}) = )?(?:(?:tail|musttail|notail) )?([a-z]\w*)\b")
-_CALLEE = re.compile(rf" @({_NAME})\(")
+_FUNCTION = re.compile(rf"^define [^\n]*?@({NAME})\(")
+_INSTRUCTION = re.compile(rf"^  (?:%({NAME}) = )?(?:(?:tail|musttail|notail) )?([a-z]\w*)\b")
+_CALLEE = re.compile(rf" @({NAME})\(")
 _LOCATION = re.compile(
     r"^!(\d+) = (?:distinct )?!DILocation\(line: (\d+)[^\n]*?scope: !(\d+)(?:, inlinedAt: !(\d+))?",
     re.M,
@@ -66,12 +65,12 @@ class Instruction:
     def operands(self) -> tuple[str, ...]:
         """The values that it takes, without ``%``."""
         right = self.text.split(" = ", 1)[-1] if self.name else self.text
-        return tuple(v.strip('"') for v in re.findall(rf"(?<!label )%({_NAME})", right))
+        return tuple(v.strip('"') for v in re.findall(rf"(?<!label )%({NAME})", right))
 
     @property
     def targets(self) -> list[str]:
         """The blocks that may come next."""
-        return [t.strip('"') for t in re.findall(rf"label %({_NAME})", self.text)]
+        return [t.strip('"') for t in leads_to(self.text)]
 
     @property
     def callee(self) -> str:
@@ -180,8 +179,8 @@ def _instructions(ir: str) -> Iterator[Instruction]:
             yield Instruction((found[1] or "").strip('"'), found[2], line, function, block)
         elif found := _FUNCTION.match(line):
             function, block = found[1].strip('"'), ""
-        elif function and (found := _LABEL.match(line)):
-            block = found[1].strip('"')
+        elif function and (label := label_of(line)):
+            block = label.strip('"')
         elif line == "}":
             function = ""
 
