@@ -232,19 +232,13 @@ KINDS = ("floating_point", "memory", "calls", "allocations", "control", "other")
 
 
 def count(module: Module) -> Counts:
-    """Count the instructions of a module, but for our own memory management."""
-    own = [i for i in module.instructions if not is_ours(i.function)]
-    kinds = [_kind(i) for i in own]
+    """Count the instructions of a module."""
+    kinds = [_kind(i) for i in module.instructions]
     vectors = sum(
         kind in ("floating_point", "memory") and bool(_VECTOR.search(i.text))
-        for i, kind in zip(own, kinds, strict=True)
+        for i, kind in zip(module.instructions, kinds, strict=True)
     )
     return Counts(*(kinds.count(kind) for kind in KINDS), vectors=vectors)
-
-
-def is_ours(function: str) -> bool:
-    """Whether it is part of our memory management."""
-    return function.startswith("arena_") and function != "arena_entry"
 
 
 def _kind(instruction: Instruction) -> str | None:
