@@ -23,10 +23,11 @@ from llvm._compile import assemble, load
 from llvm._line_info import lowered_anew
 from llvm._lower import lower
 from llvm._options import Options
-from llvm._program import Question, find_program, run_stages
+from llvm._program import find_program
 from llvm._report import report
-from llvm._request import DEFAULT_FLAGS, Mode
+from llvm._request import DEFAULT_FLAGS, Mode, Question
 from llvm._shadows import with_copies
+from llvm._stages import run_stages
 
 
 @numba.njit
@@ -236,7 +237,7 @@ def test_sizes_are_what_is_allocated(function, noalias):
         return made
 
     provide_arena()
-    alive = counting("arena_allocate", 1), counting("arena_zeros", 2)
+    alive = [counting("arena_allocate", 1), counting("arena_zeros", 2)]
     optimised = run_stages(function, asked).optimised
     text = re.sub(r"@(arena_(?:allocate|zeros))\b", r"@\1_counted", optimised.ir)
     loaded = load(assemble(replace(optimised, ir=text)), function="test")
