@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from numba.core import compiler_lock
@@ -182,10 +182,13 @@ def with_rules(
 
 
 @compiler_lock.global_compiler_lock
-def bodies(modules: Sequence[str], *, separate: bool = False, elsewhere: str = "") -> list[str]:
+def bodies(
+    modules: Sequence[str],
+    brought: Callable[[RuledCall], bool] = lambda call: not call.rule.separate,
+) -> list[str]:
     """The modules, and those that define the opaque functions which they call.
 
-    Not those whose rules are compiled separately, unless asked for; nor one that is elsewhere.
+    Only those that are `brought`: by default not those whose rules are compiled separately.
 
     Had Enzyme seen the bodies, LLVM would have looked into them first: it replaces arguments that a
     body does not use by ``poison``, and the rule, which may use them, would compute nonsense
@@ -193,12 +196,12 @@ def bodies(modules: Sequence[str], *, separate: bool = False, elsewhere: str = "
     """
     found = list(modules)
     called = set().union(*map(_called, found))
-    defined = {elsewhere}.union(*map(_DEFINED.findall, found))
+    defined = set().union(*map(_DEFINED.findall, found))
     while missing := called - defined:
         for symbol in sorted(missing):
             defined.add(symbol)
             call = find_call(symbol)
-            if separate or not call.rule.separate:
+            if brought(call):
                 found.append(body_of(call, symbol))
                 called |= _called(found[-1])
     inactive = set().union(*map(declared_inactive, found))

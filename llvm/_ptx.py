@@ -83,7 +83,7 @@ def device_ir(differentiated: Differentiated) -> str:
     text = contracted(differentiated.ir)
     if differentiated.request.mode is not Mode.PRIMAL:
         text = loosened(text)
-    texts = bodies([text, *differentiated.prepared.unseen], separate=True)
+    texts = bodies([text, *differentiated.prepared.unseen], lambda call: True)
     texts = [_TARGET.sub("", _for_device(without_types(text))) for text in texts]
     return str(linked_texts([*texts, _kernel(differentiated), ERROR_COUNTER, RUNTIME]))
 

@@ -90,19 +90,18 @@ def _part(call: RuledCall, part: str) -> Part:
 def _compile(call: RuledCall, part: str) -> Part:
     """What the part calls is in it, so that nothing else need be found again.
 
-    But for the function itself where it is linear: its derivatives call it, as a part of its own.
+    But for linear functions, which are parts of their own: in derivatives of theirs, and elsewhere.
     """
-    elsewhere = ""
     names = [f"{call.symbol}_{shim}" for shim in SHIMS[part]] if part in SHIMS else [call.symbol]
     if part == "function":
         texts = [body_of(call, call.symbol)]
     elif isinstance(call.rule, LinearRule):
         # The last of the shims: the first of reverse mode is what `linear_rule` calls.
-        names, elsewhere = names[-1:], call.op
+        names = names[-1:]
         texts = _linear_part(call, part, names)
     else:
         texts = [custom_shims(call, part)]
-    texts = [without_types(t) for t in bodies(texts, separate=True, elsewhere=elsewhere)]
+    texts = [without_types(t) for t in bodies(texts, _is_no_part)]
     module = linked_texts(with_arena([*texts, _COUNTER]))
     make_private(module, keep=names)
     remove_unused(module)
@@ -111,6 +110,10 @@ def _compile(call: RuledCall, part: str) -> Part:
     # The counter itself belongs to the gradient.
     undefined = tuple(symbol for symbol in code.undefined if symbol != ERRORS)
     return Part(ObjectCode(code.code, undefined), may_fail=len(undefined) < len(code.undefined))
+
+
+def _is_no_part(call: RuledCall) -> bool:
+    return not (call.rule.separate and isinstance(call.rule, LinearRule))
 
 
 def _linear_part(call: RuledCall, part: str, names: Sequence[str]) -> list[str]:

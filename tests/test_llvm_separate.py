@@ -215,6 +215,36 @@ def test_linear_rules(compiled):
     assert (product == MATRIX.T @ (6 * y * (MATRIX @ np.ones(3)))).all()
 
 
+@numba.njit
+def _blur_twice_into(y, x, w, once):
+    _blur_into(once, x, w)
+    _blur_into(y, once, w)
+
+
+@numba.njit
+def blurred_twice(x, w):
+    y, once = np.empty_like(x), np.empty_like(x)
+    _blur_twice_into(y, x, w, once)
+    return (y**3).sum()
+
+
+@pytest.mark.usefixtures("linear")
+def test_linear_rules_within_others(compiled):
+    """The inner function is compiled once, for itself and for the outer one."""
+    outer = LinearRule(_blur_twice_into, scratch=(3,), separate=True)
+    register(outer)
+    try:
+        y = MATRIX @ MATRIX @ X
+        value, gradient = value_and_grad(blurred_twice)(X, W)
+        assert value == (y**3).sum()
+        np.testing.assert_allclose(gradient, MATRIX.T @ MATRIX.T @ (3 * y**2), rtol=1e-15)
+        assert sorted(compiled) == ["function", "function", "gradient"]
+        assert run(blurred)(X, W) == ((MATRIX @ X) ** 3).sum()
+        assert len(compiled) == 3
+    finally:
+        unregister(outer)
+
+
 @pytest.mark.usefixtures("linear")
 def test_a_constant_that_varies_is_told(compiled):
     with pytest.raises(AutodiffError, match="A rule used by `blurred` failed"):
