@@ -26,7 +26,6 @@ from timing import describe, time_in_turns
 
 import sht
 from enzyme_rules.fftw import brfft_into, fft_scratch, plan_real_fft
-from sht._workers import LinearMap
 from sht._legendre import PHASES, STATE
 from sht._legendre_tables import BLOCK
 from sht._simd import LANES, RINGS, aligned_zeros, load_block, load_vector, store_block
@@ -38,6 +37,7 @@ from sht._stages import (
     sums_to_rings,
     unpack_coefficients_into,
 )
+from sht._workers import LinearMap
 
 PER_STEP = 6  # fused operations for each step, ring and lane
 LOOPS = 20_000
