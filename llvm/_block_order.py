@@ -13,10 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-_FUNCTION = re.compile(r"^(define [^\n]*\{\n)(.*?)^\}$", re.M | re.S)
-_NAME = re.compile(r'"[^"]*"|[\w.$-]+')
-_LABEL = re.compile(rf"^(?=(?:{_NAME.pattern}):)", re.M)
-_LEADS_TO = re.compile(rf"\blabel %({_NAME.pattern})")
+from ._ir_text import Function, leads_to, walk, with_functions
+
 _NUMBER = re.compile(r"%(\d+)\b")
 _NUMBERED_LABEL = re.compile(r"^(\d+):", re.M)
 # In this guise Enzyme passes over what it is to do.
@@ -56,37 +54,13 @@ def reordered(ir: str) -> str:
 
     Those that lead back are the exception: a loop's blocks stay in front of what leads to the loop.
     """
-    return _FUNCTION.sub(_reordered, ir)
+    return with_functions(ir, _reordered)
 
 
-def _reordered(found: re.Match[str]) -> str:
-    head, body = found.groups()
-    if not _LABEL.match(body):
-        # The first block has the number that follows those of the parameters.
-        body = f"{len(_NUMBER.findall(head))}:\n{body}"
+def _reordered(function: Function) -> str:
+    blocks = function.blocks
+    ended, _ = walk({name: leads_to(part) for name, part in blocks.items()})
+    order = dict.fromkeys((next(iter(blocks)), *ended, *blocks))
     # Numbers must ascend in the text, names need not; nothing else's begins with a hyphen.
-    body = _NUMBERED_LABEL.sub(r"-\1:", _NUMBER.sub(r"%-\1", body))
-    parts = _LABEL.split(body)[1:]
-    blocks = {named[0]: part for part in parts if (named := _NAME.match(part))}
-    first = next(iter(blocks))
-    ended = _by_end(first, {name: _LEADS_TO.findall(part) for name, part in blocks.items()})
-    order = dict.fromkeys((first, *ended, *blocks))
-    ordered = [blocks[name] for name in order]
-    return _NUMBER.sub(r"%-\1", head) + "\n".join(ordered) + "}"
-
-
-def _by_end(first: str, successors: dict[str, list[str]]) -> list[str]:
-    """What can be reached, each after all that is first reached by way of it."""
-    seen, ended = {first}, []
-    path = [(first, iter(successors[first]))]
-    while path:
-        name, rest = path[-1]
-        for successor in rest:
-            if successor not in seen:
-                seen.add(successor)
-                path.append((successor, iter(successors[successor])))
-                break
-        else:
-            ended.append(name)
-            path.pop()
-    return ended
+    body = "\n".join(_NUMBERED_LABEL.sub(r"-\1:", blocks[name]) for name in order)
+    return _NUMBER.sub(r"%-\1", f"{function.head}{body}}}")

@@ -12,6 +12,7 @@ import re
 
 import llvmlite.binding as llvm
 
+from ._ir_text import NAME, Function, label_of, leads_to, walk, with_functions
 from ._target_machine import target_machine
 
 _CHOSEN = "chosen"
@@ -25,17 +26,14 @@ define internal {0} @chosen_{0}({0} %x) noinline optnone nounwind willreturn mem
 _OPENED = re.compile(
     rf"^(define internal [^@\n]*@\w*{_CHOSEN}_(?:double|float)\([^)]*\))[^{{\n]*", re.M
 )
-_DEFINITION = re.compile(r"^define .*?^}", re.M | re.S)
 # Not what has a number: it must keep its place in the text. LLVM has looked at it before us.
-_NAME = r'(?:"[^"]*"|[\w.$-]*[A-Za-z._$-][\w.$-]*)'
-_LABEL = re.compile(r'^("[^"]*"|[\w.$-]+):')
-_TARGET = re.compile(r'\blabel %("[^"]*"|[\w.$-]+)')
+_NAMED = r'(?:"[^"]*"|[\w.$-]*[A-Za-z._$-][\w.$-]*)'
 _PHI = re.compile(r"^  %\S+ = phi ")
 _CHOICE = re.compile(
-    rf"^  %(?P<name>{_NAME}) = (?P<made>(?:phi (?P<joined>double|float) "
+    rf"^  %(?P<name>{_NAMED}) = (?P<made>(?:phi (?P<joined>double|float) "
     r"|select (?:\w+ )*?i1 [^,]+, (?P<selected>double|float) )(?P<items>.*))"
 )
-_WAY = re.compile(r'\[ ([^,]+), %("[^"]*"|[\w.$-]+) \]')
+_WAY = re.compile(rf"\[ ([^,]+), %({NAME}) \]")
 _STATUS = re.compile(r"^  %\S+ = phi i32 (.*)")
 _NUMBER = re.compile(r"[-+]?\d")
 
@@ -44,13 +42,17 @@ def with_choices_kept(ir: str) -> str:
     """The module with every such choice behind a call; as it was, if there is none."""
     module = llvm.parse_assembly(ir)
     passes = llvm.create_new_module_pass_manager()
+    # Variables first, and again: inlining then simplifies what it copies. Of a program with the
+    # arrays of a Transform, which are put together and taken apart in each call, half is left.
+    passes.add_sroa_pass()
     passes.add_always_inliner_pass()
     passes.add_sroa_pass()
+    passes.add_dead_code_elimination_pass()
     passes.run(
         module, llvm.create_pass_builder(target_machine(), llvm.create_pipeline_tuning_options())
     )
     text = str(module)
-    kept = _DEFINITION.sub(_choices_kept, text)
+    kept = with_functions(text, _choices_kept)
     if kept == text:
         return ir
     kinds = [kind for kind in ("double", "float") if f"@{_CHOSEN}_{kind}(" in kept]
@@ -62,15 +64,15 @@ def with_choices_open(ir: str) -> str:
     return _OPENED.sub(r"\1 alwaysinline ", ir)
 
 
-def _choices_kept(found: re.Match[str]) -> str:
-    lines = found[0].splitlines()
-    heads = _heads_of_loops(lines)
+def _choices_kept(function: Function) -> str:
+    lines = function.text.splitlines()
+    _, heads = walk({name: leads_to(part) for name, part in function.blocks.items()})
     made: list[str] = []
     calls: list[str] = []
     head, failing = False, set[str]()
     for i, line in enumerate(lines):
-        if label := _LABEL.match(line):
-            head, failing = label[1] in heads, _failing_ways(lines, i + 1)
+        if label := label_of(line):
+            head, failing = label in heads, _failing_ways(lines, i + 1)
         if calls and not _PHI.match(line):
             made += calls
             calls = []
@@ -105,32 +107,3 @@ def _is_open(choice: re.Match[str], failing: set[str]) -> bool:
         items = [one, other.split()[-1]]
     numbers = [bool(_NUMBER.match(item)) for item in items if item not in ("undef", "poison")]
     return any(numbers) and not all(numbers)
-
-
-def _heads_of_loops(lines: list[str]) -> set[str]:
-    """The blocks that something leads back to."""
-    leads_to: dict[str, list[str]] = {"": []}
-    block = ""
-    for line in lines:
-        if label := _LABEL.match(line):
-            block = label[1]
-            leads_to.setdefault(block, [])
-            if not leads_to[""] and len(leads_to) == 2:
-                leads_to[""].append(block)  # the first block has a label
-        leads_to[block] += _TARGET.findall(line)
-    heads: set[str] = set()
-    state = {"": True}  # on the way, or done
-    path = [("", iter(leads_to[""]))]
-    while path:
-        name, rest = path[-1]
-        for successor in rest:
-            if state.get(successor):
-                heads.add(successor)
-            elif successor not in state:
-                state[successor] = True
-                path.append((successor, iter(leads_to[successor])))
-                break
-        else:
-            state[name] = False
-            path.pop()
-    return heads

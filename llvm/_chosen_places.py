@@ -12,16 +12,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
-_FUNCTION = re.compile(r"^define [^\n]*?\((?P<parameters>.*)\)[^)\n]*\{\n.*?^}", re.M | re.S)
-_NAME = r'%(?:"[^"]*"|[\w.$-]+)'
-_MADE = re.compile(rf"^  ({_NAME}) = (getelementptr|select|phi ptr|load ptr|alloca)\b(.*)", re.M)
-_POINTER = re.compile(rf"\bptr ({_NAME})")
-_WAY = re.compile(rf"\[ ({_NAME}|\w+), ")
-_STORED = re.compile(rf"^  store ptr ({_NAME}), ptr ({_NAME})", re.M)
-_READ_ONLY = re.compile(rf"\bptr [^,]*\breadonly\b[^,]* ({_NAME})(?=,|$)")
+from ._ir_text import LOCAL, Function, next_node, with_functions
+
+_MADE = re.compile(rf"^  ({LOCAL}) = (getelementptr|select|phi ptr|load ptr|alloca)\b(.*)", re.M)
+_POINTER = re.compile(rf"\bptr ({LOCAL})")
+_WAY = re.compile(rf"\[ ({LOCAL}|\w+), ")
+_STORED = re.compile(rf"^  store ptr ({LOCAL}), ptr ({LOCAL})", re.M)
+_READ_ONLY = re.compile(rf"\bptr [^,]*\breadonly\b[^,]* ({LOCAL})(?=,|$)")
 # Integers, marked so, end in a crash of Enzyme's.
-_NUMBER = re.compile(rf"^  {_NAME} = load (?:double|float), ptr ({_NAME})[^\n]*", re.M)
-_NUMBERED = re.compile(r"^!(\d+) = ", re.M)
+_NUMBER = re.compile(rf"^  {LOCAL} = load (?:double|float), ptr ({LOCAL})[^\n]*", re.M)
 
 
 def with_chosen_places_kept(ir: str) -> str:
@@ -32,18 +31,18 @@ def with_chosen_places_kept(ir: str) -> str:
     ir : str
         As Enzyme gets it: optimised, and all in one function.
     """
-    node = 1 + max(map(int, _NUMBERED.findall(ir)), default=-1)
-    marked = _FUNCTION.sub(lambda found: _Pointers(found).marked(node), ir)
+    node = next_node(ir)
+    marked = with_functions(ir, lambda function: _Pointers(function).marked(node))
     return f"{marked}\n!{node} = !{{}}\n" if marked != ir else ir
 
 
 class _Pointers:
     """Where the pointers of a function lead."""
 
-    def __init__(self, function: re.Match[str]) -> None:
-        self._text = function[0]
+    def __init__(self, function: Function) -> None:
+        self._text = function.text
         self._made = {name: (kind, rest) for name, kind, rest in _MADE.findall(self._text)}
-        self._read_only = set(_READ_ONLY.findall(function["parameters"]))
+        self._read_only = set(_READ_ONLY.findall(", ".join(function.parameters)))
         self._stored: defaultdict[str, list[str]] = defaultdict(list)
         for value, place in _STORED.findall(self._text):
             self._stored[place].append(value)

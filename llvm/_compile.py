@@ -9,11 +9,11 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from ._arena import provide_key
+from ._arena_runtime import provide_arena
 from ._entry import ENTRY
 from ._errors import NoDerivativeError
 from ._optimise import Optimised
-from ._parallel_runtime import provide_threads
+from ._parallel_runtime import KEY, provide_threads
 from ._target_machine import target_machine
 
 
@@ -78,7 +78,6 @@ def load(code: ObjectCode, *, function: str) -> Loaded:
     NoDerivativeError
         It needs a C function that this process does not have.
     """
-    provide_key()
     for symbol in code.undefined:
         # Asked for before linking, because LLVM ends the process over a symbol it cannot find.
         if not _is_known(symbol):
@@ -102,6 +101,9 @@ def load(code: ObjectCode, *, function: str) -> Loaded:
 def _is_known(symbol: str) -> bool:
     if llvm.address_of_symbol(symbol) is not None:
         return True
+    if symbol == KEY or symbol.startswith("arena_"):
+        provide_arena()
+        return llvm.address_of_symbol(symbol) is not None
     if symbol in ("numba_parallel_for", "get_num_threads"):
         provide_threads()
         return llvm.address_of_symbol(symbol) is not None

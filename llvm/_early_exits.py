@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from ._ir_text import NAME, Function, leads_to, walk, with_functions
 
 # Steps of that search, 50 ns each, for each way out of a loop.
 _TOO_MANY = 100_000
@@ -23,12 +25,7 @@ _BLOCKS = 2 * _TOO_MANY.bit_length()
 # Half of a module's branches, before it is optimised, check what is known not to happen.
 _MANY_BRANCHES = 4 * _BLOCKS
 
-_FUNCTION = re.compile(r"^(define [^\n]*\{\n)(.*?)^\}$", re.M | re.S)
-_NAME = r'(?:"[^"]*"|[\w.$-]+)'
-_LABEL = re.compile(rf"^(?=({_NAME}):)", re.M)
-_LEADS_TO = re.compile(rf"\blabel %({_NAME})")
-_NUMBER = re.compile(r"%\d+\b")
-_PHI = re.compile(rf"^  %{_NAME} = phi .*$", re.M)
+_PHI = re.compile(rf"^  %{NAME} = phi .*$", re.M)
 _NEVER = "never_taken"
 _DECLARED = (
     f'\ndeclare i1 @{_NEVER}() nounwind willreturn nosync nofree memory(none) "enzyme_inactive"\n'
@@ -44,7 +41,7 @@ def may_search_long(ir: str) -> bool:
 
 def with_short_ways_back(ir: str) -> str:
     """The module with such a block behind each branch from which the search would be too long."""
-    changed = _FUNCTION.sub(_with_ways_back, ir)
+    changed = with_functions(ir, _with_ways_back)
     return changed if changed == ir or _DECLARATION.search(ir) else changed + _DECLARED
 
 
@@ -53,15 +50,11 @@ def without_ways_back(ir: str) -> str:
     return _DECLARATION.sub(_DEFINED, ir)
 
 
-def _with_ways_back(found: re.Match[str]) -> str:
-    head, body = found.groups()
-    if body.count("label %") < _BLOCKS:
-        return found[0]
-    if not _LABEL.match(body):
-        # The first block has the number that follows those of the parameters.
-        body = f"{len(_NUMBER.findall(head))}:\n{body}"
-    blocks = {part[: part.index(":")]: part for part in _blocks(body)}
-    successors = {name: _LEADS_TO.findall(part) for name, part in blocks.items()}
+def _with_ways_back(function: Function) -> str:
+    if function.body.count("label %") < _BLOCKS:
+        return function.text
+    blocks = dict(function.blocks)
+    successors = {name: leads_to(part) for name, part in blocks.items()}
     last: dict[tuple[str, str], str] = {}  # of the blocks on an edge, the one that leaves
     # Inner loops first: an edge that leaves several is cut in the order in which it leaves them.
     for loop in sorted(_loops(successors), key=lambda loop: len(loop.blocks)):
@@ -85,13 +78,7 @@ def _with_ways_back(found: re.Match[str]) -> str:
                 f'  br i1 %"{name}.taken", label %{loop.head}, label %{target}\n\n'
             )
             last[edge] = f'"{name}"'
-    return f"{head}{''.join(blocks.values())}}}" if last else found[0]
-
-
-def _blocks(body: str) -> Iterator[str]:
-    starts = [label.start() for label in _LABEL.finditer(body)]
-    for start, end in zip(starts, [*starts[1:], len(body)], strict=True):
-        yield body[start:end]
+    return f"{function.head}{''.join(blocks.values())}}}" if last else function.text
 
 
 def _replaced(text: str, old: str, new: str) -> str:
@@ -140,7 +127,7 @@ def _loops(successors: dict[str, list[str]]) -> Iterable[_Loop]:
     for name, found in successors.items():
         for successor in found:
             predecessors[successor].append(name)
-    for head, ends in _ends_of_loops(successors).items():
+    for head, ends in walk(successors)[1].items():
         blocks, waiting = {head}, list(ends)
         while waiting:
             block = waiting.pop()
@@ -149,24 +136,3 @@ def _loops(successors: dict[str, list[str]]) -> Iterable[_Loop]:
                 waiting += predecessors[block]
         if all(blocks.issuperset(predecessors[block]) for block in blocks - {head}):
             yield _Loop(head, frozenset(blocks))
-
-
-def _ends_of_loops(successors: dict[str, list[str]]) -> dict[str, list[str]]:
-    """For each block that something leads back to, what does."""
-    ends: defaultdict[str, list[str]] = defaultdict(list)
-    first = next(iter(successors))
-    on_the_way = {first: True}
-    path = [(first, iter(successors[first]))]
-    while path:
-        name, rest = path[-1]
-        for successor in rest:
-            if on_the_way.get(successor):
-                ends[successor].append(name)
-            elif successor not in on_the_way:
-                on_the_way[successor] = True
-                path.append((successor, iter(successors[successor])))
-                break
-        else:
-            on_the_way[name] = False
-            path.pop()
-    return ends

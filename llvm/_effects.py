@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import llvmlite.binding as llvm
 
+from ._ir_text import find_function
 from ._lower import PRIMAL, Lowered
 from ._memory_types import without_types
 from ._pointers import chooses_pointers, mixes_pointers
@@ -46,8 +47,8 @@ def analyse(lowered: Lowered, ir: str) -> Effects:
     """
     # Rules are reached from their registrations alone, and none of this is about them.
     text = _optimised(REGISTRATION.sub("", ir), PRIMAL)
-    head, body = _function(text, PRIMAL)
-    parameters = _parameters(head)
+    primal = find_function(text, PRIMAL)
+    parameters, body = primal.parameters, primal.body
     status = parameters[0].split()[-1]
     first = 2 if lowered.returns_value else 1
     writes = tuple(
@@ -76,27 +77,3 @@ def _optimised(ir: str, name: str) -> str:
     remove_unused(module)
     run_passes(module, target_machine(), speed_level=2, vectorise=False)
     return str(module)
-
-
-def _function(text: str, name: str) -> tuple[str, str]:
-    start = re.search(rf"^define [^\n]*@{name}\(", text, re.M)
-    if start is None:
-        raise AssertionError(f"no definition of @{name}")
-    end = text.index("\n}", start.start())
-    head, _, body = text[start.start() : end].partition("{\n")
-    return head, body
-
-
-def _parameters(head: str) -> list[str]:
-    """The parameters of a ``define`` line; attributes may hold commas and parentheses."""
-    depth, current, found = 0, "", []
-    for character in head[head.index("(") + 1 :]:
-        if character == ")" and depth == 0:
-            break
-        depth += (character == "(") - (character == ")")
-        if character == "," and depth == 0:
-            found.append(current.strip())
-            current = ""
-        else:
-            current += character
-    return [*found, current.strip()] if current.strip() else found

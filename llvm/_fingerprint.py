@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import builtins
 import dis
-import functools
 import hashlib
 import sys
 import types as python_types
 from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import llvmlite
@@ -32,6 +30,7 @@ from enzyme_rules import Rule, find_rule, symbol_rules
 from ._counterparts import KINDS
 from ._cuda_files import libdevice_digest
 from ._options import DEFAULT
+from ._stamps import OUR_PACKAGES, folder_stamp, package_of, stamp
 from ._target_machine import target_description, tool_for
 
 # What Numba implements itself: their version tells what they do.
@@ -46,11 +45,6 @@ _NAMED = (
     python_types.FunctionType,
     python_types.BuiltinFunctionType,
 )
-# Plain functions of ours that compiled code refers to: names for overloads, whose files tell what
-# they do.
-_OUR_PACKAGES = {"enzyme_rules", "llvm", "sht"}
-
-
 _PLAIN = (int, float, complex, str, bytes, type(None), type(...), np.generic)
 
 
@@ -107,8 +101,8 @@ def _with_versions(walk: _Walk, enzyme_version: str, architecture: str = "") -> 
         np.__version__,
         enzyme_version,
         machine,
-        _folder_stamp("llvm"),
-        _folder_stamp("enzyme_rules"),
+        folder_stamp("llvm"),
+        folder_stamp("enzyme_rules"),
     )
     return walk.digest.hexdigest()
 
@@ -167,17 +161,18 @@ class _Walk:
             self.add("list", str(len(value)))
             for item in value:
                 self.visit(item)
-        elif isinstance(value, _NAMED) and _package(value) in _KNOWN_PACKAGES:
+        elif isinstance(value, _NAMED) and package_of(value) in _KNOWN_PACKAGES:
             self.add("known", str(getattr(value, "__module__", "")))
             self.add(getattr(value, "__qualname__", repr(value)))
         elif isinstance(value, type) and issubclass(value, (BaseException, tuple)):
             # Exceptions to raise, and named tuples.
             self.add("class", value.__module__, value.__qualname__)
             self.add(repr(getattr(value, "_fields", ())))
-        elif isinstance(value, python_types.FunctionType) and _package(value) in _OUR_PACKAGES:
+        elif isinstance(value, python_types.FunctionType) and package_of(value) in OUR_PACKAGES:
+            # Names for overloads, whose files tell what they do.
             if value.__closure__:
                 raise _Unknown(repr(value))
-            self.add("ours", value.__module__, value.__qualname__, _stamp(_package(value)))
+            self.add("ours", value.__module__, value.__qualname__, stamp(package_of(value)))
         else:
             raise _Unknown(repr(value))
 
@@ -207,7 +202,7 @@ class _Walk:
     def _visit_intrinsic(self, definition: Any) -> None:
         # Its code runs when Numba compiles, with whatever its module holds: the files of its
         # package and what it was made with say what it does.
-        self.add("intrinsic", definition.__qualname__, _stamp(_package(definition)))
+        self.add("intrinsic", definition.__qualname__, stamp(package_of(definition)))
         self._visit_code(definition.__code__)
         for cell in definition.__closure__ or ():
             self.visit(cell.cell_contents)
@@ -221,7 +216,7 @@ class _Walk:
     def _visit_function(self, function: Any) -> None:
         # Types and operators that a package defines for Numba leave no trace in the byte code of
         # what uses them, so a function also depends on the files of its package.
-        self.add("function", function.__qualname__, _stamp(_package(function)))
+        self.add("function", function.__qualname__, stamp(package_of(function)))
         self._visit_code(function.__code__)
         self.visit(tuple(function.__defaults__ or ()))
         for cell in function.__closure__ or ():
@@ -250,7 +245,7 @@ class _Walk:
 
     def _visit_members(self, module: Any, names: set[str]) -> None:
         """``helpers.f(x)`` in byte code is a module and a name: follow every name it might mean."""
-        if _package(module) in _KNOWN_PACKAGES:
+        if package_of(module) in _KNOWN_PACKAGES:
             return
         for name in sorted(names & vars(module).keys()):
             value = vars(module)[name]
@@ -292,49 +287,3 @@ def _loaded_globals(code: Any) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, python_types.CodeType):
             yield from _loaded_globals(constant)
-
-
-def _package(value: Any) -> str:
-    module = getattr(value, "__module__", None) or getattr(type(value), "__module__", "")
-    if isinstance(value, python_types.ModuleType):
-        module = value.__name__
-    return str(module).split(".")[0]
-
-
-_stamps: dict[tuple[str, int], str] = {}
-
-
-def _stamp(package: str) -> str:
-    """Names and contents of the files of a package: of all if it is ours, else of those loaded."""
-    # Ours are loaded when they are needed: by what has been done before, which changes no code.
-    if package in _OUR_PACKAGES:
-        return _folder_stamp(package)
-    modules = [
-        module
-        for name, module in sys.modules.copy().items()
-        if name == package or name.startswith(f"{package}.")
-    ]
-    key = (package, len(modules))
-    if key not in _stamps:
-        lines = []
-        for module in modules:
-            file = getattr(module, "__file__", None)
-            if file and Path(file).exists():
-                lines.append(f"{module.__name__} {_digest(file)}")
-        _stamps[key] = "\n".join(sorted(lines))
-    return _stamps[key]
-
-
-@functools.cache
-def _folder_stamp(package: str) -> str:
-    """Of all files, so that it does not matter which of them a program imports."""
-    folder = Path(str(sys.modules[package].__file__)).parent
-    files = sorted(folder.rglob("*.py"))
-    return "\n".join(f"{f.relative_to(folder)} {_digest(f)}" for f in files)
-
-
-@functools.cache
-def _digest(file: str | Path) -> str:
-    # Not its time: a copy of the same files, in a new environment or on another machine, finds what
-    # was compiled. All of ours take 4 ms.
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 
 from ._errors import AutodiffError
+from ._ir_text import functions
 from ._lower import PRIMAL
 from ._prepare import Prepared
 from ._target_machine import passed
@@ -96,7 +97,7 @@ def _tapes_on_stack(text: str) -> str:
 
     These are tapes of values of a thread, eight bytes most of them: registers, in the end.
     """
-    whole = next(_DERIVATIVE.finditer(text))[0]
+    whole = next(f.text for f in functions(text) if f.name in ("derivative", "gradient"))
     body = whole
     for found in _ALLOCATION.finditer(_FIRST_BLOCK.split(whole, maxsplit=1)[0]):
         released = rf"^.*call void @free\(ptr (?:[\w()]+ )*%{re.escape(found[1])}\).*\n"
@@ -109,7 +110,6 @@ def _tapes_on_stack(text: str) -> str:
 
 _MOST_ON_STACK = 1024
 _INTERNAL = re.compile(r"^(define internal .*\)(?: (?:local_)?unnamed_addr)?)(?= )", re.M)
-_DERIVATIVE = re.compile(r"^define [^\n]*@(?:derivative|gradient)\(.*?^}\n", re.M | re.S)
 _FIRST_BLOCK = re.compile(r"^\S+:.*\n", re.M)
 _ALLOCATION = re.compile(r"%([\w.]+) = [^\n]*call [^\n]*@malloc\(i64 (?:\w+ )*(\d+)\).*\n")
 _QUESTION = re.compile(

@@ -20,9 +20,9 @@ from ._jit_gradient import gradient_in_njit
 from ._kernel_gradient import LaunchGradient
 from ._launch import Launch
 from ._options import DEFAULT, Options
-from ._program import Program, Question, program_for
+from ._program import Program, program_for
 from ._report import Report, report
-from ._request import Mode
+from ._request import Mode, Question
 from ._results import first_of_two, value_and_aux
 from ._shadows import copies, in_form_of, with_copies
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from ._program import Question, run_stages
+from ._request import Question
+from ._stages import run_stages
 from ._target_machine import target_machine
 
 STAGES = ("lowered", "prepared", "differentiated", "optimised", "compiled")

@@ -21,8 +21,8 @@ from ._arguments import require_varying, signature_of
 from ._flat import Item, named_items
 from ._jit_entry import SHARED, entry_intrinsic
 from ._options import DEFAULT, Options
-from ._program import Question, find_program
-from ._request import Mode
+from ._program import find_program
+from ._request import Mode, Question
 from ._target import TARGET_NAME, refuse_derivative
 
 _INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
+from ._ir_text import LOCAL, with_functions
 from ._loads import type_tags
 
-_FUNCTION = re.compile(r"^define .*?^}", re.M | re.S)
-_NAME = r'%(?:"[^"]*"|[\w.$-]+)'
-_MADE = re.compile(rf"^  ({_NAME}) = (.*)", re.M)
-_NAMES = re.compile(_NAME)
+_MADE = re.compile(rf"^  ({LOCAL}) = (.*)", re.M)
+_NAMES = re.compile(LOCAL)
 _LOAD = re.compile(r"load (i64|i32|i16|i8|i1|ptr), ptr (?!.*!tbaa)")
 # Numbers that vary have as many bits; pointers and smaller integers can be nothing else.
 _MAY_BE_BITS = ("i64", "i32")
@@ -41,7 +40,7 @@ def with_types_of_integers(ir: str) -> str:
         What Enzyme and LLVM have made: no array is a view of one of another type.
     """
     tags, nodes = type_tags(ir)
-    return _FUNCTION.sub(lambda found: _with_tags(found[0], tags), ir) + nodes
+    return with_functions(ir, lambda function: _with_tags(function.text, tags)) + nodes
 
 
 def _with_tags(function: str, tags: dict[str, str]) -> str:

@@ -50,19 +50,29 @@ def linear_rule(call: RuledCall, passes: Passes) -> tuple[str, str]:
     context = EnzymeDispatcher.targetdescr.target_context
     module = context.create_module(f"rule of {call.symbol}")
     shims = Shims(call, module)
-    shims.declare_all()
-    if passes.reverse and call.skip_primal:
-        # The same reverse pass as with values.
-        builder, _, _ = shims.start("unrun", POINTER)
-        builder.ret(ir.Constant(POINTER, None))
-        reverse = module.globals[shims.name("reverse")]
-        reverse = ir.Function(module, reverse.function_type, f"{call.op}_reverse")
-        shims.register_one("gradient", call.symbol, [shims.registered, builder.function, reverse])
-    elif passes.reverse:
-        shims.register_gradient()
+    if passes.reverse:
+        augmented = _augmented(shims)
+        # The same reverse pass with values and without.
+        kind = ir.FunctionType(VOID, [*augmented.function_type.args, POINTER])
+        reverse = ir.Function(module, kind, f"{call.op}_reverse")
+        shims.register_one("gradient", call.symbol, [shims.registered, augmented, reverse])
     if passes.forward:
+        shims.declare_shim("forward", VOID)
         shims.register_derivative()
     return link([], [module], keep=()), ""
+
+
+def _augmented(shims: Shims, *, twice: bool = False) -> Any:
+    """The forward pass of reverse mode: the function itself, of which nothing is kept."""
+    builder, primal, _ = shims.start("augmented", POINTER)
+    if not shims.call.skip_primal:
+        # Differentiated once more, this call is one of the rule's own `forward`.
+        if twice:
+            call_shadowed(shims, builder, shims.op, primal)
+        else:
+            builder.call(shims.op, primal)
+    builder.ret(ir.Constant(POINTER, None))
+    return builder.function
 
 
 def linear_shims(call: RuledCall, passes: Passes) -> tuple[str, str]:
@@ -209,15 +219,7 @@ def _linear_module(call: RuledCall, context: Any, mixes_pointers: bool, passes: 
             count_error(module, builder, varies)
 
     if passes.reverse:
-        builder, primal, shadow = shim.start("augmented", POINTER)
-        if not call.skip_primal:
-            # Differentiated once more, this call is one of the rule's own `forward`.
-            if twice:
-                call_shadowed(shim, builder, shim.op, primal)
-            else:
-                builder.call(shim.op, primal)
-        builder.ret(ir.Constant(POINTER, None))
-
+        _augmented(shim, twice=twice)
         part = PULLBACK if twice else "reverse"
         builder, primal, shadow = shim.start(part, VOID, tape=not twice)
         check_constants(builder, primal, shadow)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ._ir_text import LOCAL, next_node, split, with_functions
+
 # Names that Enzyme knows. To LLVM they say that integers and pointers are never in one place.
 _TYPES = """
 !{0} = !{{!{1}, !{1}, i64 0}}
@@ -17,13 +19,11 @@ _TYPES = """
 !{3} = !{{!"any pointer", !{4}, i64 0}}
 !{4} = !{{!"what is loaded"}}
 """
-_NUMBERED = re.compile(r"^!(\d+) = ", re.M)
-_FUNCTION = re.compile(r"^define .*?^}", re.M | re.S)
 _LOCAL = re.compile(r"^  (%\S+) = alloca ", re.M)
 _SIMPLE = re.compile(
     r"^  %\S+ = load (?P<type>i64|i32|i16|i8|ptr), ptr (?!.*!tbaa)[^\n!]*?(?=, !|$)", re.M
 )
-_AGGREGATE = re.compile(r'^  (%\S+) = load (\{.*\}), ptr (%(?:"[^"]*"|[\w.$-]+)), align \d+$', re.M)
+_AGGREGATE = re.compile(rf"^  (%\S+) = load (\{{.*\}}), ptr ({LOCAL}), align \d+$", re.M)
 
 
 def with_types_of_loads(ir: str) -> str:
@@ -35,13 +35,13 @@ def with_types_of_loads(ir: str) -> str:
     if "_change_dtype" in ir:
         return ir
     tags, nodes = type_tags(ir)
-    ir = _FUNCTION.sub(lambda found: _with_members(found[0]), ir)
+    ir = with_functions(ir, lambda function: _with_members(function.text))
     return _SIMPLE.sub(lambda found: f"{found[0]}, {tags[found['type']]}", ir) + nodes
 
 
 def type_tags(ir: str) -> tuple[dict[str, str], str]:
     """For each type of LLVM's the metadata of a load, and what must be added to the module."""
-    free = 1 + max(map(int, _NUMBERED.findall(ir)), default=-1)
+    free = next_node(ir)
     integers = dict.fromkeys(("i64", "i32", "i16", "i8", "i1"), f"!tbaa !{free}")
     tags = {"ptr": f"!tbaa !{free + 2}", **integers}
     return tags, _TYPES.format(*range(free, free + 5))
@@ -78,21 +78,10 @@ def _with_members(function: str) -> str:
 def _members(ty: str, path: tuple[int, ...] = ()) -> Iterator[tuple[str, tuple[int, ...]]]:
     """The types of all scalars in a structure or an array, and where they are."""
     if ty.startswith("{"):
-        for i, item in enumerate(_items(ty[1:-1])):
+        for i, item in enumerate(split(ty[1:-1])):
             yield from _members(item, (*path, i))
     elif array := re.fullmatch(r"\[(\d+) x (.*)\]", ty):
         for i in range(int(array[1])):
             yield from _members(array[2], (*path, i))
     else:
         yield ty, path
-
-
-def _items(text: str) -> Iterator[str]:
-    """Split at the commas that are not inside of brackets."""
-    depth, start = 0, 0
-    for position, character in enumerate(text):
-        depth += (character in "{[<") - (character in "}]>")
-        if character == "," and depth == 0:
-            yield text[start:position].strip()
-            start = position + 1
-    yield text[start:].strip()

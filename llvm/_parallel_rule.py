@@ -11,20 +11,17 @@ Where there is one thread, or the loop runs inside another one, there is one par
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
-from numba import njit
-from numba.core import cgutils, types
 
 from ._abi import I8, I64, POINTER, leaves, pack
 from ._effects import body_chooses_pointers, body_mixes_pointers
-from ._lower import compile_raw, count_error, link
+from ._lower import count_error, link
 from ._memory_types import state_memory_types
 from ._parallel_lowering import Region, call_kernel, make_schedule
+from ._parallel_shadows import PartShadows, spread
+from ._parallel_tasks import Tasks, slot
 from ._recomputed_rule import in_one, registered
 from ._recursion import needs_all_shadows
 from ._rule_calls import RuledCall, opaque_calls
@@ -92,20 +89,6 @@ def _part(call: RuledCall, name: str, *, seen_by_enzyme: bool = True) -> str:
     return link([region.kernel], [module])
 
 
-@dataclass(frozen=True)
-class _Copies:
-    """Shadows of the parts for one array or number.
-
-    Part 0 finds its own at `first`, another part k at ``start + k * apart``.
-    """
-
-    memory: Any
-    first: Any
-    start: Any
-    apart: Any
-    finish: Callable[[Any], None]
-
-
 class _Builder:
     """Writes the functions of one region."""
 
@@ -117,7 +100,8 @@ class _Builder:
         self.region: Region = call.rule
         self.module = context.create_module(f"rule of {call.symbol}")
         self.shims = Shims(call, self.module)
-        self.compiled: list[Any] = []
+        self.tasks = Tasks(self.module, self.shims.name)
+        self.shadows = PartShadows(self.shims, self.region)
         self.types = self.shims.types
         # Argument, type and pointer leaf of all that has a shadow.
         self.shadowed = [
@@ -131,6 +115,11 @@ class _Builder:
             for argument, ty in enumerate(call.argument_types)
             if self.shims.leaves[self.shims.first_leaf[argument]].is_pointer
         ]
+
+    @property
+    def compiled(self) -> list[Any]:
+        """Numba functions that the module calls."""
+        return self.shadows.compiled
 
     def serial(self, part: str) -> None:
         """The region, as one part."""
@@ -146,8 +135,8 @@ class _Builder:
         def run(builder: Any, k: Any, n: Any, values: list[Any]) -> None:
             builder.call(self._part(part), [k, n, *values])
 
-        n = self._count(builder)
-        self._in_threads(builder, "task", n, list(self.shims.registered.args), run)
+        n = self.tasks.count(builder)
+        self.tasks.in_threads(builder, "task", n, list(self.shims.registered.args), run)
         builder.ret_void()
 
     def gradient(self) -> None:
@@ -161,45 +150,45 @@ class _Builder:
     def augmented(self) -> None:
         """Run all parts, and return what the reverse pass needs: see `_Kept`."""
         builder, primal, shadow = self.shims.start("augmented", POINTER)
-        n = self._count(builder)
-        rings = builder.call(self._outside("arena_rings", POINTER, [I64]), [n])
+        n = self.tasks.count(builder)
+        rings = builder.call(self.tasks.outside("arena_rings", POINTER, [I64]), [n])
         size = builder.mul(builder.add(n, I64(2)), I64(8))
-        kept = builder.call(self._outside("malloc", POINTER, [I64]), [size])
-        builder.store(n, _slot(builder, kept, I64, I64(0)))
-        builder.store(rings, _slot(builder, kept, POINTER, I64(1)))
+        kept = builder.call(self.tasks.outside("malloc", POINTER, [I64]), [size])
+        builder.store(n, slot(builder, kept, I64, I64(0)))
+        builder.store(rings, slot(builder, kept, POINTER, I64(1)))
         count = len(primal)
 
         def run(builder: Any, k: Any, n: Any, values: list[Any]) -> None:
             primal, shadow, kept = values[:count], values[count : 2 * count], values[-1]
             tape = self._enzyme(builder, "augmentfwd", POINTER, k, n, primal, shadow)
-            builder.store(tape, _slot(builder, kept, POINTER, builder.add(k, I64(2))))
+            builder.store(tape, slot(builder, kept, POINTER, builder.add(k, I64(2))))
 
         given = [*primal, *shadow, kept]
-        self._in_threads(builder, "augmented_task", n, given, run, rings=rings, begins=True)
+        self.tasks.in_threads(builder, "augmented_task", n, given, run, rings=rings, begins=True)
         builder.ret(kept)
 
     def reverse(self) -> None:
         """Run all parts backwards, and add up their shadows."""
         builder, primal, shadow = self.shims.start("reverse", VOID, tape=True)
         kept = builder.function.args[-1]
-        n = builder.load(_slot(builder, kept, I64, I64(0)))
-        rings = builder.load(_slot(builder, kept, POINTER, I64(1)))
+        n = builder.load(slot(builder, kept, I64, I64(0)))
+        rings = builder.load(slot(builder, kept, POINTER, I64(1)))
         self._backwards(builder, n, primal, shadow, primal, [kept], rings)
-        builder.call(self._outside("arena_free_rings", VOID, [POINTER]), [rings])
-        self._free(builder, kept)
+        builder.call(self.tasks.outside("arena_free_rings", VOID, [POINTER]), [rings])
+        self.tasks.free(builder, kept)
         builder.ret_void()
 
     def remembering(self) -> None:
         """As `augmented`, where parts are run again: keep what all arrays hold before."""
         builder, primal, _ = self.shims.start("augmented", POINTER)
         size = I64(8 * max(1, len(self.arrays)))
-        kept = builder.call(self._outside("malloc", POINTER, [I64]), [size])
+        kept = builder.call(self.tasks.outside("malloc", POINTER, [I64]), [size])
         for position, (ty, leaf) in enumerate(self.arrays):
             memory, start, size = self.shims.zeros_like(
                 builder, self.context, ty, primal[leaf:], I64(1)
             )
-            self._call_merge(builder, _spread, ty, primal[leaf:], primal[leaf], I64(1), start, size)
-            builder.store(memory, _slot(builder, kept, POINTER, I64(position)))
+            self.shadows.call(builder, spread, ty, primal[leaf:], primal[leaf], I64(1), start, size)
+            builder.store(memory, slot(builder, kept, POINTER, I64(position)))
         builder.call(self.shims.op, primal)
         builder.ret(kept)
 
@@ -210,14 +199,14 @@ class _Builder:
         memories = []
         again = list(primal)
         for position, (ty, leaf) in enumerate(self.arrays):
-            memory = builder.load(_slot(builder, kept, POINTER, I64(position)))
+            memory = builder.load(slot(builder, kept, POINTER, I64(position)))
             below = self.shims.bytes_below(builder, ty, primal[leaf:])
             again[leaf] = builder.gep(memory, [below], source_etype=I8)
             memories.append(memory)
-        n = self._count(builder)
+        n = self.tasks.count(builder)
         self._backwards(builder, n, primal, shadow, again, [])
         for memory in (*memories, kept):
-            self._free(builder, memory)
+            self.tasks.free(builder, memory)
         builder.ret_void()
 
     def forward(self) -> None:
@@ -237,10 +226,10 @@ class _Builder:
         def run(builder: Any, k: Any, n: Any, values: list[Any]) -> None:
             self._enzyme(builder, "fwddiff", VOID, k, n, values[:count], values[count:])
 
-        n = self._count(builder)
-        self._in_threads(builder, "forward_task", n, [*primal, *used], run)
+        n = self.tasks.count(builder)
+        self.tasks.in_threads(builder, "forward_task", n, [*primal, *used], run)
         for memory in borrowed:
-            self._free(builder, memory)
+            self.tasks.free(builder, memory)
         builder.ret_void()
 
     def _backwards(
@@ -255,7 +244,7 @@ class _Builder:
     ) -> None:
         """Run all parts backwards, at `values`, with tapes if they were kept; add up shadows."""
         copies = [
-            self._copies(builder, n, argument, ty, leaf, primal, shadow)
+            self.shadows.copies(builder, n, argument, ty, leaf, primal, shadow)
             for argument, ty, leaf in self.shadowed
         ]
         count = len(primal)
@@ -269,7 +258,7 @@ class _Builder:
                 other = builder.gep(shadow[leaf], [builder.mul(k, size)], source_etype=I8)
                 shadow[leaf] = builder.select(leads, first, other)
             if kept:
-                tape = builder.load(_slot(builder, given[-1], POINTER, builder.add(k, I64(2))))
+                tape = builder.load(slot(builder, given[-1], POINTER, builder.add(k, I64(2))))
                 self._enzyme(builder, "reverse", VOID, k, n, primal, shadow, tape)
             else:
                 self._enzyme(builder, "autodiff", VOID, k, n, primal, shadow)
@@ -279,86 +268,10 @@ class _Builder:
             used[leaf] = own.start
         firsts, apart = [own.first for own in copies], [own.apart for own in copies]
         given = [*values, *used, *firsts, *apart, *kept]
-        self._in_threads(builder, "reverse_task", n, given, run, rings=rings)
+        self.tasks.in_threads(builder, "reverse_task", n, given, run, rings=rings)
         for own in copies:
             own.finish(builder)
-            self._free(builder, own.memory)
-
-    def _copies(
-        self,
-        builder: Any,
-        n: Any,
-        argument: int,
-        ty: Any,
-        leaf: int,
-        primal: list[Any],
-        shadow: list[Any],
-    ) -> _Copies:
-        """Shadows of the parts for one array or number."""
-        own, read = argument in self.region.own, argument in self.region.read
-        constant = builder.icmp_unsigned("==", primal[leaf], shadow[leaf])
-        many = builder.icmp_signed(">", n, I64(1))
-        apart = ir.IntType(1)(0) if own else many
-        wanted = builder.or_(constant, apart)
-        merged = builder.and_(apart, builder.not_(constant))
-        # What is only read has its shadow added to: part 0 may do that at once.
-        direct = builder.zext(merged, I64) if read else I64(0)
-        n = builder.sub(n, direct)
-        count = builder.select(apart, n, builder.zext(constant, I64))
-        memory, start, size = self.shims.zeros_like(builder, self.context, ty, primal[leaf:], count)
-
-        def call(builder: Any, function: Any) -> None:
-            with builder.if_then(merged):
-                self._call_merge(builder, function, ty, primal[leaf:], shadow[leaf], n, start, size)
-
-        if not own and not read:
-            call(builder, _spread)
-
-        def finish(builder: Any) -> None:
-            if not own:
-                call(builder, _add_up if read else _merge)
-
-        back = builder.gep(start, [builder.mul(direct, builder.neg(size))], source_etype=I8)
-        where = builder.select(wanted, back, shadow[leaf])
-        first = builder.select(merged, shadow[leaf], where) if read else where
-        return _Copies(memory, first, where, builder.select(apart, size, I64(0)), finish)
-
-    def _call_merge(
-        self,
-        builder: Any,
-        function: Any,
-        ty: Any,
-        values: list[Any],
-        shadow: Any,
-        n: Any,
-        start: Any,
-        size: Any,
-    ) -> None:
-        """Call one of the functions below: with the shadow, and an array of those of the parts."""
-        strided = isinstance(ty, types.Array) and ty.layout not in "CF"
-        if strided:
-            shape, strides = values[1 : 1 + ty.ndim], values[1 + ty.ndim : 1 + 2 * ty.ndim]
-            types_ = (types.Array(ty.dtype, ty.ndim, "A"), types.Array(ty.dtype, ty.ndim + 1, "A"))
-            flat = [shadow, *shape, *strides, start, n, *shape, size, *strides]
-        else:
-            dtype = getattr(ty, "dtype", ty)
-            itemsize = I64(self.context.get_abi_sizeof(self.context.get_data_type(dtype)))
-            length: Any = I64(1)
-            for extent in values[1 : 1 + getattr(ty, "ndim", 0)]:
-                length = builder.mul(length, extent)
-            types_ = (types.Array(dtype, 1, "C"), types.Array(dtype, 2, "C"))
-            flat = [shadow, length, start, n, builder.sdiv(size, itemsize)]
-        compiled = compile_raw(function, types_)
-        if compiled not in self.compiled:
-            self.compiled.append(compiled)
-        leaves_ = iter(flat)
-        self.context.call_conv.call_function(
-            builder,
-            self.context.declare_function(self.module, compiled.fndesc),
-            compiled.signature.return_type,
-            compiled.signature.args,
-            [pack(self.context, builder, own, leaves_) for own in types_],
-        )
+            self.tasks.free(builder, own.memory)
 
     def _enzyme(
         self,
@@ -384,111 +297,8 @@ class _Builder:
             arguments += [dup, p, s] if leaf.can_vary else [const, p]
         return builder.call(enzyme, arguments + ([tape] if tape is not None else []))
 
-    def _in_threads(
-        self,
-        builder: Any,
-        name: str,
-        n: Any,
-        values: list[Any],
-        run: Any,
-        *,
-        rings: Any = None,
-        begins: bool = False,
-    ) -> None:
-        """Have threads call ``run(builder, k, n, values)`` for each part k of n.
-
-        What a part allocates belongs to its ring: one of `rings`, which begins here or goes on; or
-        one of its own, which ends with it.
-        """
-        given = [n, rings if rings is not None else ir.Constant(POINTER, None), *values]
-        block = cgutils.alloca_once(builder, I64, size=len(given))
-        block = builder.bitcast(block, POINTER)
-        for position, value in enumerate(given):
-            builder.store(value, _slot(builder, block, value.type, I64(position)))
-        task = self._task(name, [value.type for value in given], run, rings is not None, begins)
-        kind = ir.FunctionType(VOID, [POINTER, I64, POINTER])
-        start = self.module.globals.get("parallel_run")
-        start = start or ir.Function(self.module, kind, "parallel_run")
-        builder.call(start, [builder.bitcast(task, POINTER), n, block])
-
-    def _task(
-        self, name: str, types_: list[ir.Type], run: Any, has_rings: bool, begins: bool
-    ) -> Any:
-        """A function ``void task(k, block)``."""
-        task = ir.Function(
-            self.module, ir.FunctionType(VOID, [I64, POINTER]), self.shims.name(name)
-        )
-        task.attributes.add("noinline")
-        builder = ir.IRBuilder(task.append_basic_block("entry"))
-        k, block = task.args
-        n, rings, *values = (
-            builder.load(_slot(builder, block, ty, I64(position)))
-            for position, ty in enumerate(types_)
-        )
-        if has_rings:
-            ring = builder.call(self._outside("arena_ring", POINTER, [POINTER, I64]), [rings, k])
-        else:
-            ring = builder.bitcast(cgutils.alloca_once(builder, I64, size=3), POINTER)
-        enter = "parallel_begin" if begins or not has_rings else "parallel_resume"
-        outer = builder.call(self._outside(enter, POINTER, [POINTER, I64, I64]), [ring, k, n])
-        run(builder, k, n, values)
-        if begins:
-            builder.call(self._outside("parallel_leave", VOID, [POINTER]), [outer])
-        else:
-            builder.call(self._outside("arena_end", VOID, [POINTER, POINTER]), [ring, outer])
-        builder.ret_void()
-        return task
-
     def _part(self, part: str, *, derived: bool = False) -> Any:
         name = self.shims.name(part) if derived else part
         known = self.module.globals.get(name)
         kind = ir.FunctionType(VOID, [I64, I64, *self.shims.types])
         return known or ir.Function(self.module, kind, name)
-
-    def _count(self, builder: Any) -> Any:
-        return builder.call(self._outside("parallel_parts", I64, []), [])
-
-    def _free(self, builder: Any, memory: Any) -> None:
-        builder.call(self._outside("free", VOID, [POINTER]), [memory])
-
-    def _outside(self, name: str, returned: ir.Type, parameters: list[ir.Type]) -> Any:
-        kind = ir.FunctionType(returned, parameters)
-        return cgutils.get_or_insert_function(self.module, kind, name)
-
-
-def _slot(builder: Any, block: Any, kind: ir.Type, position: Any) -> Any:
-    """The place of a word in a block of words."""
-    return builder.gep(builder.bitcast(block, kind.as_pointer()), [position])
-
-
-@njit(error_model="numpy")
-def _add_up(total: Any, copies: Any) -> None:
-    """What was only read: the parts began with zeros."""
-    for k in range(copies.shape[0]):
-        total += copies[k][: total.shape[0]]  # rows of a flat array end in padding
-
-
-@njit(error_model="numpy")
-def _spread(total: Any, copies: Any) -> None:
-    for k in range(copies.shape[0]):
-        copies[k][: total.shape[0]] = total
-
-
-@njit(error_model="numpy")
-def _merge(total: Any, copies: Any) -> None:
-    """What was written: the parts began with what is in `total`.
-
-    Where one part alone has changed an item, the result is what that has made of it, to the bit.
-    """
-    for index in np.ndindex(total.shape):
-        before = total[index]
-        found = before
-        changes = before - before
-        count = 0
-        for k in range(copies.shape[0]):
-            item = copies[k][index]
-            if item != before:
-                found = item
-                changes += item - before
-                count += 1
-        total[index] = found if count < 2 else before + changes

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-_NAME = r"[%@](?:\"[^\"]*\"|[\w.$-]+)"
-_DEFINITION = re.compile(r"^  (%(?:\"[^\"]*\"|[\w.$-]+)) = (.*)$")
+from ._ir_text import LOCAL, NAME, allocators, bracketed, functions
+
+_NAME = rf"[%@]{NAME}"
+_DEFINITION = re.compile(rf"^  ({LOCAL}) = (.*)$")
 _STORE = re.compile(rf"^  store ptr (\S+), ptr ({_NAME})")
 _POINTER = re.compile(rf"\bptr (?:\w+(?:\([^)]*\))? )*({_NAME})")
 _GEP = re.compile(r"^getelementptr [^%@]*")
@@ -33,11 +34,11 @@ def mixes_pointers(text: str, apart: str = "") -> bool:
     apart : str
         Beginning of the names of functions that do not count.
     """
-    allocators = _allocators(text)
+    known = allocators(text)
     return any(
-        _Function(body, allocators).mixes()
-        for body in _functions(text)
-        if not (apart and re.match(rf"[^@\n]*@{apart}", body))
+        _Pointers(function.body, known).mixes()
+        for function in functions(text)
+        if not (apart and function.name.startswith(apart))
     )
 
 
@@ -51,24 +52,15 @@ def chooses_pointers(text: str) -> bool:
     text : str
         Optimised LLVM IR. Where it cannot be told, the answer is True.
     """
-    allocators = _allocators(text)
-    return any(_Function(body, allocators).chooses() for body in _functions(text))
+    known = allocators(text)
+    return any(_Pointers(function.body, known).chooses() for function in functions(text))
 
 
-def _allocators(text: str) -> set[str]:
-    return set(re.findall(r"^declare [^@\n]*\bnoalias\b[^@\n]*(@\w+)\(", text, re.M))
-
-
-def _functions(text: str) -> Iterator[str]:
-    for part in re.split(r"^define ", text, flags=re.M)[1:]:
-        yield part[: part.index("\n}")]
-
-
-class _Function:
+class _Pointers:
     """The definitions of one function, by name."""
 
     def __init__(self, text: str, allocators: set[str]) -> None:
-        self.allocators = allocators
+        self.allocators = {f"@{name}" for name in allocators}
         self.made: dict[str, str] = {}
         self.stored: list[tuple[str, str]] = []
         self.loading: set[str] = set()
@@ -98,9 +90,9 @@ class _Function:
         )
 
     def _holds_pointers(self) -> bool:
-        """Whether an aggregate or a vector that is chosen or read has pointers in it."""
+        """Whether an aggregate or a vector that is chosen or read has pointers in its type."""
         found = [(op, match.end()) for op in self.made.values() if (match := _AGGREGATE.match(op))]
-        return any(re.search(r"\bptr\b", _first_type(op[end:])) for op, end in found)
+        return any(re.search(r"\bptr\b", bracketed(op[end:])) for op, end in found)
 
     def objects(self, name: str, seen: set[str]) -> set[str]:
         """What a pointer may lead to. Two entries where it could be anything."""
@@ -147,13 +139,3 @@ class _Function:
             return self._all(stored, seen)
         finally:
             self.loading.discard(operation)
-
-
-def _first_type(text: str) -> str:
-    """The aggregate or vector type that a text begins with; what follows it holds pointers too."""
-    depth = 0
-    for position, character in enumerate(text):
-        depth += (character in "[{<(") - (character in "]}>)")
-        if depth == 0:
-            return text[: position + 1]
-    return text

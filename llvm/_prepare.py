@@ -163,7 +163,7 @@ def with_rules(
     seen, unseen = [text], []
     if passes and passes.twice:
         seen.append(SHADOWED_POINTER)
-    found = opaque_calls(text)
+    found = _called(text)
     attached = {own.symbol: own} if own else {}
     # What a rule has Enzyme look into may call functions that have rules: repeat until no call is
     # without one.
@@ -172,7 +172,7 @@ def with_rules(
             call = attached[symbol] = find_call(symbol)
             if passes:
                 rule, more = _rule(call, passes)
-                found |= opaque_calls(rule)
+                found |= _called(rule)
                 seen.append(rule)
                 unseen += [more] if more else []
     module = linked_texts(seen)
@@ -182,10 +182,10 @@ def with_rules(
 
 
 @compiler_lock.global_compiler_lock
-def bodies(modules: Sequence[str], *, separate: bool = False) -> list[str]:
+def bodies(modules: Sequence[str], *, separate: bool = False, elsewhere: str = "") -> list[str]:
     """The modules, and those that define the opaque functions which they call.
 
-    Not those whose rules are compiled separately, unless asked for.
+    Not those whose rules are compiled separately, unless asked for; nor one that is elsewhere.
 
     Had Enzyme seen the bodies, LLVM would have looked into them first: it replaces arguments that a
     body does not use by ``poison``, and the rule, which may use them, would compute nonsense
@@ -193,7 +193,7 @@ def bodies(modules: Sequence[str], *, separate: bool = False) -> list[str]:
     """
     found = list(modules)
     called = set().union(*map(_called, found))
-    defined = set().union(*map(_DEFINED.findall, found))
+    defined = {elsewhere}.union(*map(_DEFINED.findall, found))
     while missing := called - defined:
         for symbol in sorted(missing):
             defined.add(symbol)

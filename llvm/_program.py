@@ -1,18 +1,17 @@
-"""From a function and a question to machine code: the five stages, and the cache around them."""
+"""From a function and a question to a program: known, from disk, or made by the stages now."""
 
 from __future__ import annotations
 
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
 
-from numba.core import compiler_lock, types
+from numba.core import compiler_lock
 
 from enzyme_rules import generation
 
@@ -21,53 +20,18 @@ from ._abi import Leaf, leaves
 from ._arguments import NO_TYPE, kind_of, require_varying, types_of
 from ._compile import ObjectCode, assemble, load
 from ._device_code import DeviceCode
-from ._differentiate import Differentiated, differentiate
 from ._entry import ERRORS
 from ._enzyme import find_enzyme
 from ._errors import EnzymeNotFoundError
 from ._fingerprint import ANY_ENZYME, fingerprint
 from ._flat import items
-from ._lower import COUNT_ERROR, Lowered, lower
+from ._garbage import seldom_collected
+from ._lower import COUNT_ERROR
 from ._marshal import Frame
-from ._optimise import Optimised, optimise
 from ._options import DEFAULT, Options
-from ._prepare import Prepared, prepare
-from ._recursion import needs_all_shadows
-from ._request import DEFAULT_FLAGS, Mode, Request, Threads
-from ._rule_shims import Passes
+from ._request import Mode, Question, Threads
 from ._separate import with_parts
-
-
-@dataclass(frozen=True)
-class Question:
-    """Which derivative of a function is wanted.
-
-    Attributes
-    ----------
-    mode : Mode
-    argument_types : tuple of numba types
-    varying : tuple of bool
-        One for each argument.
-    skip_primal : bool
-        See `prepare`.
-    width : int
-        How many tangents, or cotangents, at once.
-    options : Options
-        How it is compiled.
-    threads : Threads
-        Who runs it. With many of them, the first argument is the index of one.
-    architecture : str
-        Of the GPU to compile for, ``"sm_90"``; empty for this machine.
-    """
-
-    mode: Mode
-    argument_types: tuple[types.Type, ...]
-    varying: tuple[bool, ...]
-    skip_primal: bool = False
-    width: int = 1
-    options: Options = DEFAULT
-    threads: Threads = Threads.ONE
-    architecture: str = ""
+from ._stages import derive, run_stages
 
 
 @dataclass(frozen=True)
@@ -157,17 +121,6 @@ class Program:
         return any(varying[i] for i in self.written_arguments)
 
 
-@dataclass(frozen=True)
-class Stages:
-    """Every stage of one compilation, for inspection, and the seconds that each took."""
-
-    lowered: Lowered
-    prepared: Prepared
-    differentiated: Differentiated
-    optimised: Optimised
-    seconds: tuple[float, ...] = field(default=(), compare=False)
-
-
 _programs: weakref.WeakKeyDictionary[Any, dict[Any, Program]] = weakref.WeakKeyDictionary()
 _by_kind: weakref.WeakKeyDictionary[Any, dict[Any, Program]] = weakref.WeakKeyDictionary()
 _lock = threading.RLock()
@@ -228,74 +181,6 @@ def find_program(function: Any, question: Question) -> Program:
         return known
 
 
-def run_stages(function: Any, question: Question) -> Stages:
-    """Run every stage but the last, without any cache."""
-    differentiated, times = derive(function, question)
-    optimised = optimise(differentiated, question.options.passes_after)
-    seconds = tuple(end - start for start, end in pairwise([*times, time.perf_counter()]))
-    prepared = differentiated.prepared
-    return Stages(prepared.lowered, prepared, differentiated, optimised, seconds)
-
-
-def derive(
-    function: Any, question: Question, more_flags: Sequence[str] = ()
-) -> tuple[Differentiated, list[float]]:
-    """Run the first three stages, Enzyme with more flags; and the times before and after each."""
-    times = [time.perf_counter()]
-    derives = question.mode is not Mode.PRIMAL
-    if derives:
-        find_enzyme()  # or there is no use in starting
-    lowered = lower(function, question.argument_types, noalias=question.options.noalias)
-    times.append(time.perf_counter())
-    prepared = prepare(
-        lowered,
-        skip_primal=question.skip_primal,
-        rules=derives,
-        passes=Passes(
-            forward=question.mode is not Mode.REVERSE,
-            reverse=question.mode is not Mode.FORWARD,
-            twice=question.mode is Mode.FORWARD_OVER_REVERSE,
-            whole=bool(question.architecture),
-        ),
-    )
-    times.append(time.perf_counter())
-    if prepared.rules:
-        question = replace(question, width=1)
-    request = _request(prepared, question)
-    request = replace(request, flags=(*request.flags, *more_flags))
-    differentiated = differentiate(prepared, request)
-    return differentiated, [*times, time.perf_counter()]
-
-
-def _request(prepared: Prepared, question: Question) -> Request:
-    flat: list[bool] = []
-    for ty, varies in zip(question.argument_types, question.varying, strict=True):
-        flat += [varies] * len(leaves(ty))
-    effects = prepared.effects
-    if question.mode is Mode.PRIMAL:
-        return Request(
-            question.mode,
-            (False,) * len(flat),
-            noalias=question.options.noalias,
-            threads=question.threads,
-        )
-    all_vary = effects.mixes_pointers and needs_all_shadows(prepared.ir, prepared.lowered.name)
-    varying = tuple(
-        leaf.can_vary and (wanted or written or (all_vary and leaf.is_pointer))
-        for leaf, wanted, written in zip(prepared.lowered.leaves, flat, effects.writes, strict=True)
-    )
-    return Request(
-        question.mode,
-        varying,
-        effects.mixes_pointers and not all_vary,
-        question.options.flags(DEFAULT_FLAGS),
-        question.width,
-        question.options.passes_before,
-        question.options.noalias,
-        question.threads,
-    )
-
-
 _FACTS = {
     *(
         "varying",
@@ -316,7 +201,8 @@ def _make(function: Any, question: Question) -> Program:
     keys = _keys(function, question)
     kept = next(filter(None, map(_cache.read, keys)), None)
     if kept is None or kept.facts.keys() != _FACTS:
-        kept = _entry(function, question)
+        with seldom_collected():
+            kept = _entry(function, question)
         for key in keys:
             _cache.write(key, kept)
     facts = kept.facts

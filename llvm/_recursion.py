@@ -11,10 +11,9 @@ from __future__ import annotations
 import re
 
 from ._errors import AutodiffError
+from ._ir_text import functions
 from ._lower import RECURSIVE
 
-_FUNCTION = re.compile(r"^define [^\n]*?@(\"[^\"]*\"|[\w.$-]+)\(.*?^}", re.M | re.S)
-_CALLED = re.compile(r"\bcall [^\n@]*@(\"[^\"]*\"|[\w.$-]+)\(")
 _POINTED_AT = re.compile(rf'^@"{re.escape(RECURSIVE)}([^"]+)" =', re.M)
 _CONSTANT_ARRAY = "@.const.array."
 
@@ -26,7 +25,7 @@ def is_recursive(ir: str) -> bool:
 
 def calling_themselves(ir: str) -> set[str]:
     """Functions that call themselves: by name, by way of others, or by Numba's pointer to them."""
-    calls = {found[1]: set(_CALLED.findall(found[0])) for found in _FUNCTION.finditer(ir)}
+    calls = {function.name: function.called for function in functions(ir)}
     # What is called by nothing that is left, or calls nothing, is on no way back to itself.
     while ends := [
         name

@@ -12,8 +12,8 @@ from ._abi import leaves
 from ._arguments import name_of
 from ._flat import items, named_items
 from ._prepare import Prepared
-from ._program import Question, Stages
-from ._request import Mode, Request
+from ._request import Mode, Question, Request
+from ._stages import Stages
 
 
 @dataclass(frozen=True)

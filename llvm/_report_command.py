@@ -14,9 +14,8 @@ from numba.core import types
 from ._arguments import require_njit, require_varying, signature_of
 from ._errors import AutodiffError
 from ._options import DEFAULT, Options
-from ._program import Question
 from ._report import report
-from ._request import Mode
+from ._request import Mode, Question
 
 _SCALARS: dict[str, Any] = {
     **{

@@ -12,12 +12,11 @@ from pathlib import Path
 import numba
 
 from ._diagnostics import readable
+from ._ir_text import NAME, label_of, leads_to
 
-_NAME = r"(?:[-\w.$]+|\"[^\"]*\")"
-_FUNCTION = re.compile(rf"^define [^\n]*?@({_NAME})\(")
-_LABEL = re.compile(rf"^({_NAME}):")
-_INSTRUCTION = re.compile(rf"^  (?:%({_NAME}) = )?(?:(?:tail|musttail|notail) )?([a-z]\w*)\b")
-_CALLEE = re.compile(rf" @({_NAME})\(")
+_FUNCTION = re.compile(rf"^define [^\n]*?@({NAME})\(")
+_INSTRUCTION = re.compile(rf"^  (?:%({NAME}) = )?(?:(?:tail|musttail|notail) )?([a-z]\w*)\b")
+_CALLEE = re.compile(rf" @({NAME})\(")
 _LOCATION = re.compile(
     r"^!(\d+) = (?:distinct )?!DILocation\(line: (\d+)[^\n]*?scope: !(\d+)(?:, inlinedAt: !(\d+))?",
     re.M,
@@ -66,12 +65,12 @@ class Instruction:
     def operands(self) -> tuple[str, ...]:
         """The values that it takes, without ``%``."""
         right = self.text.split(" = ", 1)[-1] if self.name else self.text
-        return tuple(v.strip('"') for v in re.findall(rf"(?<!label )%({_NAME})", right))
+        return tuple(v.strip('"') for v in re.findall(rf"(?<!label )%({NAME})", right))
 
     @property
     def targets(self) -> list[str]:
         """The blocks that may come next."""
-        return [t.strip('"') for t in re.findall(rf"label %({_NAME})", self.text)]
+        return [t.strip('"') for t in leads_to(self.text)]
 
     @property
     def callee(self) -> str:
@@ -180,8 +179,8 @@ def _instructions(ir: str) -> Iterator[Instruction]:
             yield Instruction((found[1] or "").strip('"'), found[2], line, function, block)
         elif found := _FUNCTION.match(line):
             function, block = found[1].strip('"'), ""
-        elif function and (found := _LABEL.match(line)):
-            block = found[1].strip('"')
+        elif function and (label := label_of(line)):
+            block = label.strip('"')
         elif line == "}":
             function = ""
 
@@ -233,19 +232,13 @@ KINDS = ("floating_point", "memory", "calls", "allocations", "control", "other")
 
 
 def count(module: Module) -> Counts:
-    """Count the instructions of a module, but for our own memory management."""
-    own = [i for i in module.instructions if not is_ours(i.function)]
-    kinds = [_kind(i) for i in own]
+    """Count the instructions of a module."""
+    kinds = [_kind(i) for i in module.instructions]
     vectors = sum(
         kind in ("floating_point", "memory") and bool(_VECTOR.search(i.text))
-        for i, kind in zip(own, kinds, strict=True)
+        for i, kind in zip(module.instructions, kinds, strict=True)
     )
     return Counts(*(kinds.count(kind) for kind in KINDS), vectors=vectors)
-
-
-def is_ours(function: str) -> bool:
-    """Whether it is part of our memory management."""
-    return function.startswith("arena_") and function != "arena_entry"
 
 
 def _kind(instruction: Instruction) -> str | None:

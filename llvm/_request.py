@@ -1,9 +1,13 @@
-"""What is asked of Enzyme: which derivative, by what, for how many threads."""
+"""What is asked: of this package for a function, and then of Enzyme for what it has become."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+
+from numba.core import types
+
+from ._options import DEFAULT, Options
 
 
 class Mode(enum.Enum):
@@ -47,6 +51,38 @@ DEFAULT_FLAGS = (
     "--two-entry-phi-node-folding-threshold=0",
     "--speculate-one-expensive-inst=0",
 )
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which derivative of a function is wanted.
+
+    Attributes
+    ----------
+    mode : Mode
+    argument_types : tuple of numba types
+    varying : tuple of bool
+        One for each argument.
+    skip_primal : bool
+        See `prepare`.
+    width : int
+        How many tangents, or cotangents, at once.
+    options : Options
+        How it is compiled.
+    threads : Threads
+        Who runs it. With many of them, the first argument is the index of one.
+    architecture : str
+        Of the GPU to compile for, ``"sm_90"``; empty for this machine.
+    """
+
+    mode: Mode
+    argument_types: tuple[types.Type, ...]
+    varying: tuple[bool, ...]
+    skip_primal: bool = False
+    width: int = 1
+    options: Options = DEFAULT
+    threads: Threads = Threads.ONE
+    architecture: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import re
 
+from ._ir_text import Function, with_functions
+
 _OPERATION = re.compile(r"(= f(?:add|sub|mul|div|neg)) ((?:[a-z]+ )*?)(?=float |double )")
 _VECTOR_OPERATION = re.compile(r"(= (?:fadd|fsub|fmul)) (?=<\d+ x )")
-_FUNCTION = re.compile(r"^define .*?^\}$", re.M | re.S)
 _VECTOR_PRODUCT = re.compile(
     r"^  (%\S+) = fmul (<\d+ x (?:float|double)>) ([^\s,]+), ([^\s,]+)", re.M
 )
@@ -59,15 +60,16 @@ def contracted(ir: str) -> str:
     transposed Legendre stage. Of two products that then meet, LLVM would choose the one to round;
     so the choice is made here.
     """
-    fused = _FUNCTION.sub(_with_fused_sums, ir)
+    fused = with_functions(ir, _with_fused_sums)
     for kind, name in sorted({found.groups() for found in _FUSED.finditer(fused)}):
         if f"declare {kind} @{name}(" not in fused:
             fused += f"\ndeclare {kind} @{name}({kind}, {kind}, {kind})\n"
     return _VECTOR_OPERATION.sub(r"\1 nsz contract ", fused)
 
 
-def _with_fused_sums(found: re.Match[str]) -> str:
-    products = {product[1]: product for product in _VECTOR_PRODUCT.finditer(found[0])}
+def _with_fused_sums(function: Function) -> str:
+    text = function.text
+    products = {product[1]: product for product in _VECTOR_PRODUCT.finditer(text)}
 
     def fuse(addition: re.Match[str]) -> str:
         result, kind, count, number, *operands = addition.groups()
@@ -78,4 +80,4 @@ def _with_fused_sums(found: re.Match[str]) -> str:
                 return f"  {result} = call nsz contract {kind} @{name}({factors}, {kind} {other})"
         return addition[0]
 
-    return _VECTOR_SUM.sub(fuse, found[0]) if products else found[0]
+    return _VECTOR_SUM.sub(fuse, text) if products else text

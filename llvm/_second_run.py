@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 
+from ._ir_text import Function, with_functions
 from ._kept_integers import with_types_of_integers
 from ._rule_calls import PREFIX
 
 _TO_DO = re.compile(r"@__enzyme_(fwddiff_derivative|register_derivative_)")
 _LATER = re.compile(r"@__later_")
 # Called by what the first run makes, not by what it derives.
-_NOT_DERIVED = re.compile(
-    rf"^define [^@\n]*@(?:gradient|{PREFIX}\w+_(?:augmented|reverse))\(.*?^}}", re.M | re.S
-)
+_NOT_DERIVED = re.compile(rf"gradient|{PREFIX}\w+_(?:augmented|reverse)")
 _STATED = re.compile(r"@__enzyme_(double|float|integer)\(")
 # What LLVM has found out about the pointer contradicts what Enzyme then says of such a call.
 _SAID_OF_PLACE = re.compile(r'(call void @__enzyme_(?:double|float|integer)\(ptr )[^"%\n]*(?=")')
@@ -34,9 +33,14 @@ def runs_twice(ir: str) -> bool:
 def backwards_alone(ir: str) -> str:
     """The module with the derivative of the gradient left for later, and all that it needs."""
     ir = _TO_DO.sub(r"@__later_\1", ir)
-    ir = _NOT_DERIVED.sub(lambda found: _STATED.sub(r"@__later_\1(", found[0]), ir)
+    ir = with_functions(ir, _with_types_left)
     kinds = [kind for kind in ("double", "float", "integer") if f"@__later_{kind}(" in ir]
     return "\n".join([ir, *map(_DECLARED.format, kinds)])
+
+
+def _with_types_left(function: Function) -> str:
+    text = function.text
+    return _STATED.sub(r"@__later_\1(", text) if _NOT_DERIVED.fullmatch(function.name) else text
 
 
 def then_forwards(ir: str) -> str:

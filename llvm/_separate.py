@@ -50,13 +50,16 @@ _parts: dict[tuple[Any, ...], Part] = {}
 
 def with_parts(code: ObjectCode) -> tuple[ObjectCode, bool]:
     """Machine code with the parts of separate rules that it calls, and whether these can fail."""
-    found = {}
-    for symbol in code.undefined:
-        if named := _NAME.fullmatch(symbol):
+    found: dict[str, Part] = {}
+    undefined, missing = set(), list(code.undefined)
+    while missing:
+        symbol = missing.pop()
+        if not (named := _NAME.fullmatch(symbol)):
+            undefined.add(symbol)
+        elif symbol not in found:
             found[symbol] = _part(find_call(named[1]), _PARTS[named[2]])
+            missing += found[symbol].code.undefined
     parts = list(dict.fromkeys(found.values()))
-    undefined = {symbol for part in parts for symbol in part.code.undefined}
-    undefined |= set(code.undefined) - found.keys()
     whole = ObjectCode(code.code, tuple(sorted(undefined)), tuple(p.code.code for p in parts))
     return whole, any(part.may_fail for part in parts)
 
@@ -85,15 +88,21 @@ def _part(call: RuledCall, part: str) -> Part:
 
 
 def _compile(call: RuledCall, part: str) -> Part:
-    """Everything that the part calls is in it, so that nothing else need be found again."""
+    """What the part calls is in it, so that nothing else need be found again.
+
+    But for the function itself where it is linear: its derivatives call it, as a part of its own.
+    """
+    elsewhere = ""
     names = [f"{call.symbol}_{shim}" for shim in SHIMS[part]] if part in SHIMS else [call.symbol]
     if part == "function":
         texts = [body_of(call, call.symbol)]
     elif isinstance(call.rule, LinearRule):
+        # The last of the shims: the first of reverse mode is what `linear_rule` calls.
+        names, elsewhere = names[-1:], call.op
         texts = _linear_part(call, part, names)
     else:
         texts = [custom_shims(call, part)]
-    texts = [without_types(t) for t in bodies(texts, separate=True)]
+    texts = [without_types(t) for t in bodies(texts, separate=True, elsewhere=elsewhere)]
     module = linked_texts(with_arena([*texts, _COUNTER]))
     make_private(module, keep=names)
     remove_unused(module)
@@ -107,7 +116,7 @@ def _compile(call: RuledCall, part: str) -> Part:
 def _linear_part(call: RuledCall, part: str, names: Sequence[str]) -> list[str]:
     """The modules of a part, after Enzyme where it has something to derive."""
     passes = Passes(forward=part == "derivative", reverse=part == "gradient")
-    text, unseen = linear_shims(call, passes)
+    text, unseen = linear_shims(replace(call, skip_primal=passes.reverse), passes)
     text = REGISTRATION.sub("", text)  # that is for those who call them
     if "@__enzyme_autodiff" not in text:
         return [text, unseen]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_FUNCTION = re.compile(r"^define [^\n]*?@(\"[^\"]*\"|[\w.$-]+)\(.*?^\}", re.M | re.S)
+from ._ir_text import functions
+
 # Nothing is wrong with what is joined, put together or passed on, but not used: a cache of a loop
 # that does not run, for one.
 _USED = re.compile(
@@ -20,7 +21,7 @@ def undefined_use(ir: str) -> tuple[str, str] | None:
     LLVM may then do as it likes, and says nothing. In IR that is optimised, as Enzyme's is, there
     is no such instruction unless something went wrong.
     """
-    for function in _FUNCTION.finditer(ir):
-        if used := _USED.search(function[0]):
-            return function[1].strip('"'), used[0].strip()
+    for function in functions(ir):
+        if used := _USED.search(function.body):
+            return function.name.strip('"'), used[0].strip()
     return None

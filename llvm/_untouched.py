@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_NAME = r"%(?:\"[^\"]*\"|[\w.$-]+)"
-_LABEL = re.compile(r"^(\"[^\"]*\"|[\w.$-]+):")
-_PHI = re.compile(rf"^  ({_NAME}) = phi i32 (.*)$")
-_INCOMING = re.compile(rf"\[ ([^,]+), ({_NAME}) \]")
-_SAME_PLACE = re.compile(rf"^  ({_NAME}) = getelementptr [^%@]*ptr ({_NAME})")
-_MADE = re.compile(rf"^  ({_NAME}) = (alloca |[^@]*\bcall [^@]*(@[\w.$-]+)\()")
+from ._ir_text import LOCAL, NAME, allocators, label_of, leads_to
+
+_PHI = re.compile(rf"^  ({LOCAL}) = phi i32 (.*)$")
+_INCOMING = re.compile(rf"\[ ([^,]+), %({NAME}) \]")
+_SAME_PLACE = re.compile(rf"^  ({LOCAL}) = getelementptr [^%@]*ptr ({LOCAL})")
+_MADE = re.compile(rf"^  ({LOCAL}) = (alloca |[^@]*\bcall [^@]*(@[\w.$-]+)\()")
 _CALL = re.compile(r"\b(?:call|invoke)\b[^@]*(?:@([\w.$-]+)\(|%)")
 # They write to nothing, or, like the last one, to variables of their caller.
 _HARMLESS = re.compile(r"llvm\.(?!mem(?:cpy|move|set))|numba_attempt_nocopy_reshape$")
@@ -33,9 +33,9 @@ def raises_after_writing(module: str, body: str, status: str) -> bool:
         The pointer through which it stores 0, or what says that it raised.
     """
     blocks = _blocks(body)
-    allocators = set(re.findall(r"^declare [^@\n]*\bnoalias\b[^@\n]*@([\w.$-]+)\(", module, re.M))
-    own = _own_memory(body, allocators)
-    harmless = allocators | _readers(module)
+    known = allocators(module)
+    own = _own_memory(body, known)
+    harmless = known | _readers(module)
     dirty = [
         name for name, lines in blocks.items()
         if any(_writes(line, status, own, harmless) for line in lines)
@@ -45,17 +45,17 @@ def raises_after_writing(module: str, body: str, status: str) -> bool:
         name = dirty.pop()
         if name not in reached:
             reached.add(name)
-            dirty += re.findall(rf"\blabel ({_NAME})", "\n".join(blocks[name]))
+            dirty += leads_to("\n".join(blocks[name]))
     return any(name in reached for name in _raising(blocks, body, status))
 
 
 def _blocks(body: str) -> dict[str, list[str]]:
-    """Lines of each block, by its name as branches have it. The first one always has a label."""
+    """Lines of each block, by its name. The first one always has a label."""
     found: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in body.splitlines():
-        if label := _LABEL.match(line):
-            lines = found[f"%{label[1]}"] = []
+        if label := label_of(line):
+            lines = found[label] = []
         else:
             lines.append(line)
     return found
@@ -69,11 +69,11 @@ def _readers(module: str) -> set[str]:
     return {name for name, group in heads if group in reading}
 
 
-def _own_memory(body: str, allocators: set[str]) -> set[str]:
+def _own_memory(body: str, known: set[str]) -> set[str]:
     """Pointers to variables on the stack and to new arrays."""
     own: set[str] = set()
     for line in body.splitlines():
-        if (made := _MADE.match(line)) and (made[3] is None or made[3][1:] in allocators):
+        if (made := _MADE.match(line)) and (made[3] is None or made[3][1:] in known):
             own.add(made[1])
         elif (same := _SAME_PLACE.match(line)) and same[2] in own:
             own.add(same[1])
@@ -90,7 +90,7 @@ def _writes(line: str, status: str, own: set[str], harmless: set[str]) -> bool:
         return "atomicrmw" in line or "cmpxchg" in line
     name = called[1] or ""
     if name.startswith("llvm.mem"):
-        place = re.findall(_NAME, line[called.end() :])[:1]
+        place = re.findall(LOCAL, line[called.end() :])[:1]
         return not set(place) <= own or not place
     return not (name in harmless or _HARMLESS.match(name))
 

@@ -16,11 +16,11 @@ from numba import typeof
 
 import enzyme_rules
 import llvm._cache as cache
-from llvm import grad
+from llvm import _arena_runtime, grad
+from llvm._arena_runtime import provide_arena
 from llvm._enzyme import Enzyme, find_enzyme
 from llvm._fingerprint import fingerprint
-from llvm._program import Question
-from llvm._request import Mode
+from llvm._request import Mode, Question
 from tests.own_cache import use_own_cache
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +30,7 @@ X = np.array([1.0, 2.0, 3.0])
 @pytest.fixture
 def empty_cache(tmp_path, monkeypatch):
     """A cache folder of its own, with the Enzyme of this machine."""
+    provide_arena()  # the first gradient that allocates would put it there
     return use_own_cache(monkeypatch, tmp_path)[0]
 
 
@@ -230,6 +231,25 @@ def test_private(empty_cache):
     assert list(entry.parent.iterdir()) == [entry]  # no temporary file stays
 
 
+def test_what_all_gradients_call_is_kept_too(empty_cache, monkeypatch):
+    compiled = []
+    original = _arena_runtime.run_pipeline
+
+    def run_pipeline(*arguments, **options):
+        compiled.append(arguments)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(_arena_runtime, "run_pipeline", run_pipeline)
+    code = _arena_runtime._machine_code()
+    assert _arena_runtime._machine_code() == code
+    assert len(compiled) == 1
+    (entry,) = entries(empty_cache)
+    entry.write_bytes(entry.read_bytes()[:-1])
+    assert _arena_runtime._machine_code() == code
+    assert len(compiled) == 2
+    assert cache.read(entry.stem) is not None
+
+
 def truncated(data):
     return data[: len(data) // 2]
 
@@ -366,7 +386,7 @@ import importlib, sys
 import sht
 for name in sys.argv[1:]: importlib.import_module(name)
 from llvm._fingerprint import fingerprint
-from llvm._program import Question
+from llvm._request import Question
 from llvm._request import Mode
 print(fingerprint(sht.synthesis_into, Question(Mode.PRIMAL, (), ()), "1"))
 """

@@ -137,6 +137,25 @@ def test_which_loads_are_marked():
     assert marked.endswith("!4 = !{}\n")
 
 
+def test_names_of_another_function_are_others():
+    """There %row is one row of two, here it is memory of this function's own."""
+    chosen = """define double @chosen(ptr %a, ptr %b, i1 %c) {
+  %row = select i1 %c, ptr %a, ptr %b
+  %open = load double, ptr %row
+  ret double %open
+}
+"""
+    own = """define double @own(ptr readonly %a, ptr readonly %b) {
+  %row = alloca double
+  %closed = load double, ptr %row
+  ret double %closed
+}
+"""
+    for text in (chosen + own, own + chosen):
+        marked = with_chosen_places_kept(text)
+        assert re.findall(r"%(\w+) = load .*!enzyme_mustcache", marked) == ["open"]
+
+
 @numba.njit
 def chosen_indices(x, first, table):
     row = table[0] if first else table[1]

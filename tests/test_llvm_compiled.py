@@ -10,8 +10,7 @@ from numba import typeof
 from enzyme_rules import LinearRule, register, unregister
 from llvm import compiled, grad, jvp
 from llvm._fingerprint import fingerprint
-from llvm._program import Question
-from llvm._request import Mode
+from llvm._request import Mode, Question
 
 X = np.array([0.5, -1.0, 2.0])
 

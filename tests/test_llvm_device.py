@@ -28,9 +28,9 @@ from llvm import (
     value_and_grad,
 )
 from llvm._cuda_files import assemble
-from llvm._program import Question, derive
 from llvm._ptx import emit_ptx
-from llvm._request import Mode, Threads
+from llvm._request import Mode, Question, Threads
+from llvm._stages import derive
 from tests import kernel_cases, standin_cuda
 from tests.kernel_cases import CASES, N, mapped, overwrites
 from tests.own_cache import use_own_cache
@@ -320,12 +320,13 @@ def test_carried_to_where_there_is_no_enzyme(monkeypatch, tmp_path):
     activities = Duplicated(x, None), Duplicated(x, None)
     made = ptx(run, *activities, mode=Reverse, architecture="sm_90")
     monkeypatch.delenv(name)
-    from llvm import EnzymeNotFoundError, _program
+    from llvm import EnzymeNotFoundError, _program, _stages
 
     def none():
         raise EnzymeNotFoundError()
 
-    monkeypatch.setattr(_program, "find_enzyme", none)
+    for module in (_program, _stages):
+        monkeypatch.setattr(module, "find_enzyme", none)
     for table in (_program._programs, _program._by_kind):
         table.pop(cube, None)
     assert ptx(run, *activities, mode=Reverse, architecture="sm_90") == made

@@ -260,7 +260,7 @@ def test_nothing_is_left_of_what_keeps_choices_apart():
 
 
 TEXT = """
-define double @f(double %x, i1 %c, i32 %n) {
+define double @f(double %x, i1 %c, ptr %raised) {
 start:
   %half = select i1 %c, double %x, double 5.0e-1
   %both = select i1 %c, double 1.0, double 2.0
@@ -281,6 +281,7 @@ failed:
 done:
   %result = phi double [ %more, %middle ], [ 0.0, %failed ]
   %status = phi i32 [ 0, %middle ], [ 1, %failed ]
+  store i32 %status, ptr %raised
   ret double %result
 }
 """

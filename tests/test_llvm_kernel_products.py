@@ -11,9 +11,9 @@ import pytest
 from enzyme_rules._cupy import DeviceError
 from llvm import grad, hvp, jvp, kernel, vjp
 from llvm._cuda_files import assemble
-from llvm._program import Question, derive
 from llvm._ptx import emit_ptx
-from llvm._request import Mode, Threads
+from llvm._request import Mode, Question, Threads
+from llvm._stages import derive
 from tests import kernel_cases, standin_cuda
 from tests.kernel_cases import Case, N, mapped
 from tests.standin_cuda import ndarray

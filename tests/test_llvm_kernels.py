@@ -234,8 +234,8 @@ def test_what_a_kernel_is_made_of():
 
 
 def test_atomics_are_there(tmp_path):
-    from llvm._program import Question, derive
-    from llvm._request import Mode, Threads
+    from llvm._request import Mode, Question, Threads
+    from llvm._stages import derive
 
     case = CASES[0]
     types = (numba.types.intp, *map(numba.typeof, case.arguments))

@@ -15,9 +15,10 @@ from llvm._call import call
 from llvm._errors import EnzymeNotFoundError, ToolchainError
 from llvm._fingerprint import fingerprint
 from llvm._options import Options, level_of
-from llvm._program import Question, find_program, program_for, run_stages
-from llvm._request import DEFAULT_FLAGS, Mode
+from llvm._program import find_program, program_for
+from llvm._request import DEFAULT_FLAGS, Mode, Question
 from llvm._shadows import in_form_of, with_copies
+from llvm._stages import run_stages
 from llvm._toolfiles import find_opt
 
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import inspect
+import math
 import re
 from collections import namedtuple
 from dataclasses import replace
@@ -16,15 +17,17 @@ import llvm._target
 from enzyme_rules import LinearRule, register, unregister
 from llvm import AutodiffError, grad, jvp
 from llvm.__main__ import main
+from llvm._arena_runtime import provide_arena
 from llvm._call import call
 from llvm._compile import assemble, load
 from llvm._line_info import lowered_anew
 from llvm._lower import lower
 from llvm._options import Options
-from llvm._program import Question, find_program, run_stages
+from llvm._program import find_program
 from llvm._report import report
-from llvm._request import DEFAULT_FLAGS, Mode
+from llvm._request import DEFAULT_FLAGS, Mode, Question
 from llvm._shadows import with_copies
+from llvm._stages import run_stages
 
 
 @numba.njit
@@ -262,29 +265,37 @@ SIZED = {
 @pytest.mark.parametrize("noalias", [True, False])
 @pytest.mark.parametrize("function", SIZED, ids=lambda f: f.py_func.__name__)
 def test_sizes_are_what_is_allocated(function, noalias):
-    """Every byte: the sizes that a call asks malloc for, in code that counts them."""
+    """Every byte: the sizes that a call asks for, in code that counts them."""
     arguments = SIZED[function]
     asked = question(*arguments, noalias=noalias)
     values = {"n": arguments[-1] if isinstance(arguments[-1], int) else 0}
     values |= {"x.shape[0]": 3, "y.shape[0]": 3}
     sizes = [item.size.at(values) for item in report(function, asked).kept if not item.per]
-    counted, allocated = [], ctypes.CDLL(None).malloc
-    allocated.restype, allocated.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    counted = []
 
-    @ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t)
-    def counting(size):
-        counted.append(size - 95)  # what our own memory management adds to each
-        return allocated(size)
+    def counting(name, parameters):
+        kind = ctypes.CFUNCTYPE(ctypes.c_void_p, *[ctypes.c_size_t] * parameters)
+        allocated = kind(binding.address_of_symbol(name))
 
+        def count(*sizes):
+            counted.append(math.prod(sizes))
+            return allocated(*sizes)
+
+        made = kind(count)
+        binding.add_symbol(f"{name}_counted", ctypes.cast(made, ctypes.c_void_p).value)
+        return made
+
+    provide_arena()
+    alive = [counting("arena_allocate", 1), counting("arena_zeros", 2)]
     optimised = run_stages(function, asked).optimised
-    binding.add_symbol("malloc_counted", ctypes.cast(counting, ctypes.c_void_p).value)
-    text = re.sub(r"@malloc\b", "@malloc_counted", optimised.ir)
+    text = re.sub(r"@(arena_(?:allocate|zeros))\b", r"@\1_counted", optimised.ir)
     loaded = load(assemble(replace(optimised, ir=text)), function="test")
     program = replace(find_program(function, asked), loaded=loaded)
     shadows = [None] * len(program.frame.items)
     call(
         program, function, with_copies(program, function, arguments), shadows, hidden=program.hidden
     )
+    assert alive
     assert sum(counted) == sum(size or 0 for size in sizes)
     assert len(counted) >= len(sizes) > (0 if function is not reads or not noalias else -1)
 

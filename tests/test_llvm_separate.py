@@ -198,21 +198,21 @@ def linear(request):
 def test_linear_rules(compiled):
     y = MATRIX @ X
     want = MATRIX.T @ (3 * y**2)
-    value, gradient = value_and_grad(blurred)(X, W)
-    assert value == (y**3).sum()
-    assert (gradient == want).all()
-    assert compiled == ["gradient"]
-    # Linear all through, its derivative needs no values: the same part.
+    # Linear all through, its derivative needs no values, nor what makes them.
     dx = np.zeros(3)
     linear_transpose(blur, Duplicated(np.empty(3), y.copy()), Duplicated(X, dx), Const(W))
     assert (dx == MATRIX.T @ y).all()
     assert compiled == ["gradient"]
+    value, gradient = value_and_grad(blurred)(X, W)
+    assert value == (y**3).sum()
+    assert (gradient == want).all()
+    assert compiled == ["gradient", "function"]
     assert jvp(blurred, (X, W), (np.ones(3), None)) == (value, want.sum())
-    assert compiled == ["gradient", "derivative"]
+    assert run(blurred)(X, W) == value
+    assert compiled == ["gradient", "function", "derivative"]
     again, product = hvp(blurred, (X, W), (np.ones(3), None))
     assert (again == want).all()
     assert (product == MATRIX.T @ (6 * y * (MATRIX @ np.ones(3)))).all()
-    assert run(blurred)(X, W) == value
 
 
 @pytest.mark.usefixtures("linear")

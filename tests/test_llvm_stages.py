@@ -14,7 +14,7 @@ from numba import typeof
 import llvm._pointers as pointers
 from llvm import grad
 from llvm._arena import with_arena
-from llvm._compile import ObjectCode, assemble, load
+from llvm._compile import assemble, assemble_module, load
 from llvm._differentiate import differentiate
 from llvm._inspect import STAGES
 from llvm._lower import linked_texts, lower
@@ -283,9 +283,8 @@ define i64 @entry(ptr %slots) {
 
 def test_blocks_are_aligned_and_keep_their_content():
     module = linked_texts(with_arena([ALLOCATES]))
-    machine = target_machine()
-    run_passes(module, machine, speed_level=3, vectorise=True)
-    loaded = load(ObjectCode(machine.emit_object(module), ()), function="test")
+    run_passes(module, target_machine(), speed_level=3, vectorise=True)
+    loaded = load(assemble_module(module), function="test")
     slots = np.zeros(4, np.int64)
     for size in (8, 24, 100, 5000, 1_000_000):
         slots[0] = size

@@ -28,8 +28,7 @@ from llvm import (
 )
 from llvm._enzyme import find_enzyme
 from llvm._fingerprint import fingerprint
-from llvm._program import Question
-from llvm._request import Mode
+from llvm._request import Mode, Question
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBC = ctypes.CDLL(None)

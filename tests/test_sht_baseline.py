@@ -61,5 +61,5 @@ print("right")
 )
 def test_lesser_processors(hidden, cpu, maps):
     command = [sys.executable, "-c", _PROGRAM, hidden, cpu, maps]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.stdout.strip() == "right", done.stderr[-2000:]

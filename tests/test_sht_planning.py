@@ -1,9 +1,11 @@
 """How FFTs are planned, and that what was measured is found again by the next process."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,9 +46,20 @@ def run(folder):
     return nothing_new == "True"
 
 
-def test_what_was_measured_is_kept_and_found_again(tmp_path):
-    folder = tmp_path / "cache"
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """The cache after a first process, which compiles for all tests here."""
+    folder = tmp_path_factory.mktemp("measured") / "cache"
     assert not run(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(measured, tmp_path):
+    return Path(shutil.copytree(measured, tmp_path / "cache"))
+
+
+def test_what_was_measured_is_kept_and_found_again(folder):
     (file,) = (folder / "fftw").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert b"fftw" in file.read_bytes()
@@ -56,9 +69,7 @@ def test_what_was_measured_is_kept_and_found_again(tmp_path):
 @pytest.mark.parametrize(
     "content", [b"", b"nonsense", b"(fftw-0 bad)\n\n(fftwf-0 bad)", b"\0" * 99]
 )
-def test_a_damaged_file_is_ignored_and_replaced(tmp_path, content):
-    folder = tmp_path / "cache"
-    assert not run(folder)
+def test_a_damaged_file_is_ignored_and_replaced(folder, content):
     (file,) = (folder / "fftw").iterdir()
     whole = file.read_bytes()
     file.write_bytes(content)
