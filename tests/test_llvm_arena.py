@@ -38,7 +38,7 @@ def numbers(place, count):
 
 
 def grown(sizes, salt=0):
-    """Places of one block of all these sizes, which keeps what is in it: other numbers each time."""
+    """Places of one block of all these sizes: it keeps what is in it, numbers that `salt` sets."""
     resize = function("arena_resize", PLACE, PLACE, WORD)
     places, filled = [None], 0
     for size in sizes:
