@@ -184,10 +184,10 @@ define i64 @arena_total(i64 %size) {{
   ret i64 %rounded
 }}
 
-; Blocks of the system's, or spare ones of just that size. A spare block holds its size.
-define ptr @arena_malloc(i64 %total) noinline {{
-  %large = icmp uge i64 %total, {_LARGE}
-  br i1 %large, label %look, label %fresh
+; A spare block of some size from `least` to `most`, or null. A spare block holds its size.
+define ptr @arena_spare(i64 %least, i64 %most) noinline {{
+  %large = icmp uge i64 %least, {_LARGE}
+  br i1 %large, label %look, label %none
 look:
   %k = phi i64 [0, %0], [%after, %next]
   %slot = getelementptr ptr, ptr @{_KEPT}, i64 %k
@@ -200,7 +200,9 @@ take:
   br i1 %empty, label %next, label %compare
 compare:
   %size = load i64, ptr %spare
-  %fits = icmp eq i64 %size, %total
+  %enough = icmp uge i64 %size, %least
+  %not_too_much = icmp ule i64 %size, %most
+  %fits = and i1 %enough, %not_too_much
   br i1 %fits, label %found, label %put_back
 put_back:
   %displaced = atomicrmw xchg ptr %slot, ptr %spare acq_rel
@@ -209,14 +211,41 @@ put_back:
 next:
   %after = add i64 %k, 1
   %end = icmp eq i64 %after, {_SLOTS}
-  br i1 %end, label %fresh, label %look
+  br i1 %end, label %none, label %look
 found:
   %bytes = getelementptr i64, ptr @{_KEPT}, i64 {_SLOTS}
-  %before = atomicrmw sub ptr %bytes, i64 %total monotonic
+  %before = atomicrmw sub ptr %bytes, i64 %size monotonic
+  ret ptr %spare
+none:
+  ret ptr null
+}}
+
+; Blocks of the system's, or spare ones of just that size.
+define ptr @arena_malloc(i64 %total) noinline {{
+  %spare = call ptr @arena_spare(i64 %total, i64 %total)
+  %none = icmp eq ptr %spare, null
+  br i1 %none, label %fresh, label %found
+found:
   ret ptr %spare
 fresh:
   %raw = call ptr @malloc(i64 %total)
   ret ptr %raw
+}}
+
+; For what grows, a spare block of up to sixteen times that size: it will have grown as much in the
+; call before. Null if there is none. Its size in front is what it has room for.
+define ptr @arena_roomy(i64 %total) noinline {{
+  %most = shl i64 %total, 4
+  %raw = call ptr @arena_spare(i64 %total, i64 %most)
+  %none = icmp eq ptr %raw, null
+  br i1 %none, label %end, label %link
+link:
+  %whole = load i64, ptr %raw
+  %room = sub i64 %whole, 95
+  %block = call ptr @arena_link(ptr %raw, i64 %room)
+  ret ptr %block
+end:
+  ret ptr null
 }}
 
 ; A spare block, or null, goes back to the system.
@@ -317,19 +346,42 @@ inaccessiblemem: readwrite) {{
   %fresh = icmp eq ptr %block, null
   br i1 %fresh, label %first, label %again
 first:
+  %first_total = call i64 @arena_total(i64 %size)
+  %first_spare = call ptr @arena_roomy(i64 %first_total)
+  %no_spare = icmp eq ptr %first_spare, null
+  br i1 %no_spare, label %allocate, label %roomy
+roomy:
+  ret ptr %first_spare
+allocate:
   %new = call ptr @arena_allocate(i64 %size)
   ret ptr %new
 again:
   %header = getelementptr i8, ptr %block, i64 -32
+  %length = getelementptr i64, ptr %header, i64 3
+  %old_size = load i64, ptr %length
+  %old_total = call i64 @arena_total(i64 %old_size)
+  %total = call i64 @arena_total(i64 %size)
+  %large = icmp uge i64 %old_total, {_LARGE}
+  %has_room = icmp ule i64 %total, %old_total
+  %stays = and i1 %large, %has_room
+  br i1 %stays, label %stay, label %grow
+stay:
+  ret ptr %block
+grow:
+  %spare = call ptr @arena_roomy(i64 %total)
+  %none = icmp eq ptr %spare, null
+  br i1 %none, label %move, label %copy
+copy:
+  call void @llvm.memmove.p0.p0.i64(ptr %spare, ptr %block, i64 %old_size, i1 false)
+  call void @arena_release(ptr %block)
+  ret ptr %spare
+move:
   call void @arena_unlink(ptr %header)
   %place = getelementptr ptr, ptr %header, i64 2
   %raw = load ptr, ptr %place
-  %length = getelementptr i64, ptr %header, i64 3
-  %old_size = load i64, ptr %length
   %from = ptrtoint ptr %raw to i64
   %at = ptrtoint ptr %block to i64
   %offset = sub i64 %at, %from
-  %total = call i64 @arena_total(i64 %size)
   %moved = call ptr @realloc(ptr %raw, i64 %total)
   ; malloc aligns to 16 bytes only: the content may have to move up or down.
   %content = getelementptr i8, ptr %moved, i64 %offset

@@ -132,13 +132,18 @@ def _plain(array: np.ndarray) -> np.ndarray:
     return made
 
 
-_TYPE_OF_CLASS = {
+TYPE_OF_CLASS = {
     *(bool, float, complex, type(None), np.bool_, np.float32, np.float64, np.complex64),
     *(np.complex128, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32),
     np.uint64,
 }
 # C and Fortran contiguous, aligned, writeable: the flags that a Numba type depends on.
 _FLAGS = 0x1 | 0x2 | 0x100 | 0x400
+
+
+def flags_of(array: np.ndarray) -> int:
+    """Those of the flags of an array that its Numba type depends on."""
+    return array.flags.num & _FLAGS
 
 
 def kind_of(value: Any) -> Hashable:
@@ -149,8 +154,8 @@ def kind_of(value: Any) -> Hashable:
     """
     cls = type(value)
     if cls is np.ndarray:
-        return value.dtype, value.ndim, value.flags.num & _FLAGS
-    if cls in _TYPE_OF_CLASS or (cls is int and -(1 << 63) <= value < 1 << 63):
+        return value.dtype, value.ndim, flags_of(value)
+    if cls in TYPE_OF_CLASS or (cls is int and -(1 << 63) <= value < 1 << 63):
         return cls
     if isinstance(value, tuple):
         return once(value, "kind", _kind_of_tuple)

@@ -1,4 +1,4 @@
-"""Two things that Numba writes about arrays, in a form that Enzyme copes with better.
+"""Three things that Numba writes about arrays, in a form that Enzyme copes with better.
 
 What an array holds is stated where it is made: else nothing may tell, as when one is copied to
 another as bytes.
@@ -6,6 +6,11 @@ another as bytes.
 Indices of broadcast arrays: where an axis has length one, Numba leaves its index as it was in the
 iteration before. The reverse pass has no way to compute that again, and would keep it for each item
 of each operand. Here it is zero, as a choice that depends on the length alone.
+
+Arrays that are reshaped: a function of Numba's gets the places of shape and strides, in the middle
+of the array's own description, so that nobody knows any more where its data is. What is read
+through it was kept for the reverse pass, item by item: 1.0 ms for x.ravel() of 131072 numbers
+where 0.04 do.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.np import arrayobj, npyimpl
 
 from ._abi import FLOATING, I64, POINTER, Leaf
@@ -22,8 +27,9 @@ from ._memory_types import state_memory_types
 
 
 def write_arrays_ourselves(is_ours: Callable[[Any], bool]) -> None:
-    """Have Numba write both in our form where ``is_ours(context)``."""
+    """Have Numba write them in our form where ``is_ours(context)``."""
     make, indices = arrayobj._empty_nd_impl, npyimpl._ArrayIndexingHelper.update_indices
+    reshape = arrayobj._attempt_nocopy_reshape
 
     def make_array(context: Any, builder: Any, ty: Any, shapes: Any) -> Any:
         array = make(context, builder, ty, shapes)
@@ -42,5 +48,40 @@ def write_arrays_ourselves(is_ours: Callable[[Any], bool]) -> None:
             builder.store(builder.select(broadcast, ir.Constant(index.type, 0), index), place)
         return None
 
+    def reshape_array(
+        context: Any, builder: Any, ty: Any, array: Any, count: int, shape: Any, strides: Any
+    ) -> Any:
+        if not is_ours(context):
+            return reshape(context, builder, ty, array, count, shape, strides)
+        if ty.layout == "C":
+            return _contiguous_strides(builder, array, count, shape, strides)
+        apart = _Description(builder, array)
+        return reshape(context, builder, ty, apart, count, shape, strides)
+
     arrayobj._empty_nd_impl = make_array
+    arrayobj._attempt_nocopy_reshape = reshape_array
     npyimpl._ArrayIndexingHelper.update_indices = update_indices
+
+
+class _Description:
+    """Shape and strides of an array as a copy, for a function that gets their places."""
+
+    def __init__(self, builder: Any, array: Any) -> None:
+        self.itemsize = array.itemsize
+        self._places = {}
+        for name in ("shape", "strides"):
+            value = builder.load(array._get_ptr_by_name(name))
+            self._places[name] = cgutils.alloca_once(builder, value.type)
+            builder.store(value, self._places[name])
+
+    def _get_ptr_by_name(self, name: str) -> Any:
+        return self._places[name]
+
+
+def _contiguous_strides(builder: Any, array: Any, count: int, shape: Any, strides: Any) -> Any:
+    """What Numba's function does where an array is C-contiguous; it has as many items by now."""
+    step = array.itemsize
+    for axis in reversed(range(count)):
+        builder.store(step, cgutils.gep_inbounds(builder, strides, 0, axis))
+        step = builder.mul(step, builder.load(cgutils.gep_inbounds(builder, shape, 0, axis)))
+    return ir.IntType(32)(1)

@@ -6,6 +6,7 @@ done once; a call then writes the addresses of its own arrays in front of what i
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -22,6 +23,7 @@ from ._marshal import address
 from ._overlap import Ranges, first_overlap
 from ._program import program_for
 from ._request import Mode
+from ._steps import Step
 
 _CALL = "Bound(f, fixed)"
 
@@ -128,6 +130,17 @@ class Alike:
         if not self._are_apart(moving) or self._entry(self._block):
             self._long_way(moving)
 
+    def step(self, *moving: np.ndarray) -> Step | None:
+        """A call with these arrays, to be run by threads: see `_steps`. None if arrays overlap.
+
+        It holds until the next one. What a failed rule has to say, a call says.
+        """
+        if generation() != self._generation:
+            self._prepare(*self._split(moving))
+        if not self._are_apart(moving):
+            return None
+        return self._program.address, self._place_of_words
+
     def _are_apart(self, moving: Sequence[np.ndarray]) -> bool:
         """Put the addresses of arrays in their places, as long as nothing overlaps."""
         starts = [address(array) for array in moving]
@@ -162,6 +175,7 @@ class Alike:
         everything[: len(shadows)] = shadows
         self._block, spans = frame.fill(flatten(arguments), everything, 0.0)
         self._words = memoryview(self._block).cast("B").cast("q")
+        self._place_of_words = ctypes.addressof(self._block)
         self._starts: list[int] = []  # of the arrays of the last call
         self._entry = self._program.loaded.entry
         # Not the shadows of this call, which would be kept alive.

@@ -27,6 +27,7 @@ def call(
     seed: float = 1.0,
     restore: bool = False,
     hidden: Sequence[int] = (),
+    remember: bool = False,
 ) -> tuple[float, float]:
     """Run a compiled derivative.
 
@@ -47,6 +48,8 @@ def call(
     hidden : sequence of int
         `Program.hidden`, or nothing: positions of shadows, given as None, that nobody looks at
         afterwards.
+    remember : bool
+        Whether `call_again` may be tried next time: all shadows were given as None.
 
     Returns
     -------
@@ -70,21 +73,61 @@ def call(
     if overlap is not None:
         pair, spans = overlap
         refuse_overlap(function, pair, spans)
-    # To let the function raise again it must be called with what it was called with.
-    before = space.copies(flatten(arguments)) if program.raises_after_writing else None
     saved: list[Any] = []
     if restore and (program.may_raise or program.rules_may_fail):
         saved = [s.copy() if isinstance(s, np.ndarray) else s for s in shadows]
+    try:
+        result = _run(program, function, arguments, shadows, space)
+    except BaseException:
+        for shadow, old in zip(shadows, saved, strict=False):
+            if isinstance(shadow, np.ndarray):
+                shadow[...] = old
+        raise
+    if remember:
+        space.remember(arguments, shadows)
+    spaces.append(space)
+    return result
+
+
+def call_again(
+    program: Program, function: Any, arguments: Sequence[Any], hidden: Sequence[int]
+) -> tuple[float, list[Any]] | None:
+    """As `call` in reverse mode, of arguments such as those of a call that was remembered.
+
+    Returns
+    -------
+    value, shadows or None
+        None if they are others: nothing has been done then.
+    """
+    spaces = program.spaces[bool(hidden)]
+    try:
+        space = spaces.pop()
+    except IndexError:
+        return None
+    shadows = space.fill_again(arguments)
+    value = 0.0
+    if shadows is not None:
+        value, _ = _run(program, function, arguments, shadows, space)
+    spaces.append(space)
+    return None if shadows is None else (value, shadows)
+
+
+def _run(
+    program: Program,
+    function: Any,
+    arguments: Sequence[Any],
+    shadows: list[Any],
+    space: Workspace,
+) -> tuple[float, float]:
+    """Enter the compiled code, for which everything is ready; read what it returned."""
+    # To let the function raise again it must be called with what it was called with.
+    before = space.copies(flatten(arguments)) if program.raises_after_writing else None
     result = program.loaded.entry(space.block)
     status = result & _LOW
     status -= (1 << 32) if status >= 1 << 31 else 0
     none = status == RETURNED_NONE and program.returns_value
     if status in _STATUS_OK and not result >> 32 and not none:
-        spaces.append(space)
         return program.frame.read(space.block, shadows)
-    for shadow, old in zip(shadows, saved, strict=False):
-        if isinstance(shadow, np.ndarray):
-            shadow[...] = old
     if status not in _STATUS_OK:
         given = arguments
         if before is not None:

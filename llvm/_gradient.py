@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import typeof
 from numba.core import types
 
+from enzyme_rules import generation
+
 from ._arguments import bind, own_items, positions, require_njit
-from ._call import call
+from ._call import call, call_again
 from ._inspect import stage_text
 from ._jit_calls import callable_in_njit
 from ._jit_gradient import gradient_in_njit
 from ._kernel_gradient import LaunchGradient
 from ._launch import Launch
 from ._options import DEFAULT, Options
-from ._program import program_for
+from ._program import Program, program_for
 from ._report import Report, report
 from ._request import Mode, Question
 from ._results import first_of_two, value_and_aux
 from ._shadows import copies, in_form_of, with_copies
+
+
+class _Recent(NamedTuple):
+    """What the last call came to: while rules are the same, where the items of `argnums` are."""
+
+    generation: int
+    program: Program
+    places: tuple[int, ...]
 
 
 class Gradient:
@@ -49,6 +59,8 @@ class Gradient:
         self._differentiated = first_of_two(function) if has_aux else function
         self._last: Question | None = None
         self._choices: dict[int, Any] = {}
+        self._is_tuple = not isinstance(argnums, (int, np.integer))
+        self._recent: _Recent | None = None
         functools.update_wrapper(self, function.py_func)
 
     def __repr__(self) -> str:
@@ -56,6 +68,15 @@ class Gradient:
         return f"{name}({self.function.py_func.__qualname__}, argnums={self.argnums})"
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        recent = self._recent
+        if recent is not None and not keywords and recent.generation == generation():
+            program = recent.program
+            known = call_again(program, self._differentiated, arguments, program.hidden)
+            if known is not None:
+                value, shadows = known
+                found = [shadows[k] for k in recent.places]
+                gradient = tuple(found) if self._is_tuple else found[0]
+                return (value, gradient) if self._with_value else gradient
         arguments = own_items(bind(self._call, self.function, arguments, keywords))
         chosen, varying = self._choose(len(arguments))
         aux = None
@@ -76,12 +97,28 @@ class Gradient:
         if program.writes_varying:
             arguments = with_copies(program, function, arguments, varying)
         shadows: list[Any] = [None] * len(program.frame.items)
-        value, _ = call(program, function, arguments, shadows, hidden=program.hidden)
+        again = self._may_come_again(program, arguments, chosen)
+        hidden = program.hidden
+        value, _ = call(program, function, arguments, shadows, hidden=hidden, remember=again)
+        self._recent = None
+        if again:
+            places = tuple(program.starts[i] for i in chosen)
+            self._recent = _Recent(generation(), program, places)
         found = in_form_of(program, arguments, shadows, chosen)
-        gradient = found[0] if isinstance(self.argnums, (int, np.integer)) else found
+        gradient = found if self._is_tuple else found[0]
         if self._has_aux:
             return ((value, aux), gradient) if self._with_value else (gradient, aux)
         return (value, gradient) if self._with_value else gradient
+
+    def _may_come_again(
+        self, program: Program, arguments: Sequence[Any], chosen: Sequence[int]
+    ) -> bool:
+        """Whether a call such as this one may go the short way: nothing is copied or unpacked."""
+        return not (
+            self._has_aux
+            or program.writes_varying
+            or any(isinstance(arguments[i], tuple) for i in chosen)
+        )
 
     @property
     def derivative_of(self) -> Any:

@@ -109,11 +109,17 @@ class Frame:
 
     def fill_returned(self, block: Any, seed: float) -> None:
         """Zeros for the returned number and its tangents, and its cotangent."""
-        if self.returns_value:
-            words = [0.0] * (1 + self.shadows)
-            if self.shadows:
-                words[self.seeded] = seed
-            self._returned.pack_into(block, 0, *words)
+        words = self.returned(seed)
+        block[: len(words)] = words
+
+    def returned(self, seed: float) -> bytes:
+        """The first words of a block: see `fill_returned`."""
+        if not self.returns_value:
+            return b""
+        words = [0.0] * (1 + self.shadows)
+        if self.shadows:
+            words[self.seeded] = seed
+        return self._returned.pack(*words)
 
     def fill_items(
         self, block: Any, first: int, values: Sequence[Any], shadows: list[Any]
@@ -218,12 +224,25 @@ def zeros_like(array: np.ndarray) -> np.ndarray:
             return np.zeros(array.shape, array.dtype)
         buffer = np.zeros(array.nbytes + 64, np.uint8)
         return np.ndarray(array.shape, array.dtype, buffer, -address(buffer) % 64)
-    low = high = start = address(array)
-    if array.size:
-        low, high = bounds(array, start)
-    buffer = np.zeros(high - low + 64, np.uint8)
-    offset = -address(buffer) % 64 + start - low
-    return np.ndarray(array.shape, array.dtype, buffer, offset, array.strides)
+    return zeros_together([array])[0][0]
+
+
+def zeros_together(arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
+    """As `zeros_like` for each of some arrays, and the memory of all of them, in one piece."""
+    offsets, size = [], 0
+    for array in arrays:
+        low = high = start = address(array)
+        if array.size:
+            low, high = bounds(array, start)
+        offsets.append(size + start - low)
+        size += -(-(high - low) // 64) * 64
+    memory = np.zeros(size + 64, np.uint8)
+    begin = -address(memory) % 64
+    made = [
+        np.ndarray(array.shape, array.dtype, memory, begin + offset, array.strides)
+        for array, offset in zip(arrays, offsets, strict=True)
+    ]
+    return made, memory
 
 
 def copy_like(array: np.ndarray) -> np.ndarray:

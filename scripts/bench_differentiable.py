@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from timing import describe, installed, ratio, time_in_turns
+from timing import REGROUPED, describe, installed, ratio, time_in_turns
 
 import sht
 from llvm import value_and_grad
 
 
-@njit()
+@njit(fastmath=REGROUPED)
 def quartic(a, t, fields, scratch):
     sht.synthesis_into(fields, a, t, scratch)
     total = 0.0

@@ -20,16 +20,12 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from timing import compare, describe, installed, ratio, time_in_turns
+from timing import REGROUPED, compare, describe, installed, ratio, time_in_turns
 
 import sht
 from llvm import value_and_grad
 
 # What is timed
-
-# Sums that may be regrouped, as whoever looks for speed lets them be: otherwise each addition waits
-# for the one before, a nanosecond a point, which has nothing to do with the gradient.
-REGROUPED = {"reassoc", "contract"}
 
 
 @njit(fastmath=REGROUPED)

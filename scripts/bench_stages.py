@@ -26,7 +26,6 @@ from timing import describe, time_in_turns
 
 import sht
 from enzyme_rules.fftw import brfft_into, fft_scratch, plan_real_fft
-from sht._execute import LinearMap
 from sht._legendre import PHASES, STATE
 from sht._legendre_tables import BLOCK
 from sht._simd import LANES, RINGS, aligned_zeros, load_block, load_vector, store_block
@@ -38,6 +37,7 @@ from sht._stages import (
     sums_to_rings,
     unpack_coefficients_into,
 )
+from sht._workers import LinearMap
 
 PER_STEP = 6  # fused operations for each step, ring and lane
 LOOPS = 20_000
@@ -76,8 +76,8 @@ def contenders(lmax: int) -> tuple[dict[str, Callable[[], Any]], float]:
     ring = t.ring_scratch()
     everything = (aligned_zeros(STATE), t, 1, (0, ngroups), (0, ntiles))
     pack, unpack = (
-        LinearMap(pack_coefficients_into, t, 1, True),
-        LinearMap(unpack_coefficients_into, t, 1, True),
+        LinearMap(pack_coefficients_into, t, 1, (0, ngroups), True),
+        LinearMap(unpack_coefficients_into, t, 1, (0, ngroups), True),
     )
     to_sums, to_coef = LinearMap(coef_to_sums, *everything), LinearMap(sums_to_coef, *everything)
     to_rings = LinearMap(sums_to_rings, t, ring, 1, (0, ntiles))

@@ -165,8 +165,8 @@ def points_of_coefficients_into(points, a, t, scratch):
     """
     fields = len(a) // (len(t.legendre.first) * t.legendre.ncoef)  # a vector counts as two
     coef = scratch.coef[: t.legendre.starts[-1] * fields * WIDTH]
-    pack_coefficients_into(coef, a, t, fields, scratch.ring.alone)
     _, ngroups, ntiles = t.legendre.first.shape
+    pack_coefficients_into(coef, a, t, fields, (0, ngroups), scratch.ring.alone)
     for begin in range(0, ntiles, scratch.block):
         tiles = begin, min(begin + scratch.block, ntiles)
         coef_to_sums(scratch.sums, coef, scratch.state, t, fields, (0, ngroups), tiles)
@@ -184,7 +184,7 @@ def coefficients_of_points_into(a, points, t, scratch):
         tiles = begin, min(begin + scratch.block, ntiles)
         rings_to_sums(scratch.sums, points, t, scratch.ring, fields, tiles)
         sums_to_coef(coef, scratch.sums, scratch.state, t, fields, (0, ngroups), tiles)
-    unpack_coefficients_into(a, coef, t, fields, scratch.ring.alone)
+    unpack_coefficients_into(a, coef, t, fields, (0, ngroups), scratch.ring.alone)
 
 
 register(LinearRule(points_of_coefficients_into, scratch=(3,), separate=True))

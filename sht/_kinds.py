@@ -39,10 +39,10 @@ def order_blocks(phases, g, place, tables) -> Any: ...
 def add_order_blocks(phases, g, place, north_re, north_im, south_re, south_im, tables): ...
 
 
-def pack_into(coef, a, field, fields, add, tables): ...
+def pack_into(coef, a, field, fields, groups, add, tables): ...
 
 
-def unpack_into(a, coef, field, fields, add, tables): ...
+def unpack_into(a, coef, field, fields, groups, add, tables): ...
 
 
 # An overload is the function of one kind itself, not a call of it: that halves what Numba compiles.
@@ -70,12 +70,12 @@ def _add_order_blocks(phases, g, place, north_re, north_im, south_re, south_im, 
 
 
 @_kind(pack_into)
-def _pack_into(coef, a, field, fields, add, tables):
+def _pack_into(coef, a, field, fields, groups, add, tables):
     return _packing(tables).pack_into
 
 
 @_kind(unpack_into)
-def _unpack_into(a, coef, field, fields, add, tables):
+def _unpack_into(a, coef, field, fields, groups, add, tables):
     return _packing(tables).unpack_into
 
 

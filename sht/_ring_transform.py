@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from enzyme_rules.fftw import RealFFTs, fft_scratch
 
 from ._apply import Space, apply_run, place_of
-from ._execute import Division, apply_to_batch, apply_to_one
+from ._division import Division
+from ._execute import apply_to_batch, apply_to_one
 from ._fourier import RingScratch
 from ._identity import ByIdentity
 from ._kernels import Scratch
@@ -169,9 +170,7 @@ class RingTransform(ByIdentity, _Plan):
         passes, ngroups, ntiles = tables.first.shape
         own = fields * tables.columns
         size = ngroups * passes * own * PHASES  # of the sums of one tile
-        coefficients = int(tables.starts[-1]) * WIDTH * 8
-        most = min(max(_BLOCK_BYTES, coefficients // 4), _LARGEST_BLOCK_BYTES)
-        block = min(max(1, most // (8 * size)), ntiles)
+        block = min(self.tiles_at_once(fields), ntiles)
         return Scratch(
             fields,
             block,
@@ -180,6 +179,15 @@ class RingTransform(ByIdentity, _Plan):
             aligned_zeros(STATE),
             self.ring_scratch(),
         )
+
+    def tiles_at_once(self, fields: int) -> int:
+        """How many tiles are taken through both stages at a time: what the cache has room for."""
+        tables = self.legendre
+        passes, ngroups, _ = tables.first.shape
+        size = ngroups * passes * fields * tables.columns * PHASES
+        coefficients = int(tables.starts[-1]) * WIDTH * 8
+        most = min(max(_BLOCK_BYTES, coefficients // 4), _LARGEST_BLOCK_BYTES)
+        return max(1, most // (8 * size))
 
     def ring_scratch(self, *, alone: bool = False) -> RingScratch:
         """Work space of the Fourier stage; `alone` as `RingScratch` has it."""

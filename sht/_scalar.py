@@ -74,10 +74,13 @@ def add_order_blocks(phases, g, place, north_re, north_im, south_re, south_im, t
     add_block(phases, k + 3 * BLOCK, x * (north_im - south_im))
 
 
-def pack_into(coef, a, field, fields, add, tables):
-    """Packed coefficients, scaled, in the order of the Legendre stage, or `add` them to it."""
+def pack_into(coef, a, field, fields, groups, add, tables):
+    """Packed coefficients, scaled, in the order of the Legendre stage, or `add` them to it.
+
+    Of the groups of orders from the first of `groups` on, up to the second.
+    """
     factors = tables.factors
-    for g in range(len(tables.starts) - 1):
+    for g in range(groups[0], groups[1]):
         start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
         base = (start * fields + field * steps) * WIDTH
         whole = whole_steps(g, tables)
@@ -94,10 +97,10 @@ def pack_into(coef, a, field, fields, add, tables):
             even_re, even_im, odd_re, odd_im = following
 
 
-def unpack_into(a, coef, field, fields, add, tables):
+def unpack_into(a, coef, field, fields, groups, add, tables):
     """The transpose of `pack_into`."""
     factors = tables.factors
-    for g in range(len(tables.starts) - 1):
+    for g in range(groups[0], groups[1]):
         start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
         base = (start * fields + field * steps) * WIDTH
         whole = whole_steps(g, tables)
@@ -114,6 +117,18 @@ def unpack_into(a, coef, field, fields, add, tables):
             )
             put_degrees(a, g, 2 * i, pair, i < whole, add, tables)
             before_re, before_im, below = re, im, load_vector(factors, c + LANES)
+
+
+@njit(error_model="numpy")
+def span_of_groups(groups, tables):
+    """Where the packed coefficients of the orders of some groups begin and end."""
+    first, end = groups[0] * LANES, min(groups[1] * LANES, tables.mmax + 1)
+    return _end_of_order(first - 1, tables), _end_of_order(end - 1, tables)
+
+
+@njit(error_model="numpy")
+def _end_of_order(m, tables):
+    return tables.begins[m] + tables.counts[m] if m >= 0 else 0
 
 
 @njit(error_model="numpy")

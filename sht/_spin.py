@@ -19,6 +19,7 @@ from numba import njit
 
 from ._legendre import PHASES, WIDTH
 from ._legendre_tables import BLOCK
+from ._scalar import span_of_groups
 from ._simd import (
     LANES,
     RINGS,
@@ -122,10 +123,10 @@ def spin_sign(tables, m, k):
     return 1.0 if (max(m, tables.spin) + m + tables.spin + k) % 2 else -1.0
 
 
-def pack_into(coef, a, field, fields, add, tables):
+def pack_into(coef, a, field, fields, groups, add, tables):
     """Packed E and B as c⁺ and c̃⁻, scaled, in the order of the Legendre stage; `add`: added."""
     b = tables.ncoef
-    for g in range(len(tables.starts) - 1):
+    for g in range(groups[0], groups[1]):
         start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
         for lane in range(LANES):
             m = g * LANES + lane
@@ -152,12 +153,14 @@ def pack_into(coef, a, field, fields, add, tables):
                 sign = -sign
 
 
-def unpack_into(a, coef, field, fields, add, tables):
+def unpack_into(a, coef, field, fields, groups, add, tables):
     """The transpose of `pack_into`; degrees below the spin are 0."""
-    if not add:
-        a[:] = 0.0
     b = tables.ncoef
-    for m in range(tables.mmax + 1):
+    begin, end = span_of_groups(groups, tables)
+    if not add:
+        a[begin:end] = 0.0
+        a[b + begin : b + end] = 0.0
+    for m in range(groups[0] * LANES, min(groups[1] * LANES, tables.mmax + 1)):
         g, lane = m // LANES, m % LANES
         start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
         sign = spin_sign(tables, m, 0)

@@ -15,6 +15,7 @@ from enzyme_rules import LinearRule, register
 from ._fourier import clear_rings, rings_to_tile, tile_to_rings
 from ._kinds import pack_into, unpack_into
 from ._legendre import PHASES, WIDTH, legendre_analysis_into, legendre_synthesis_into
+from ._scalar import span_of_groups
 from ._simd import LANES, RINGS
 
 
@@ -122,52 +123,57 @@ register(LinearRule(rings_to_sums, adjoint=_adjoint_of_sums, scratch=(3,), accum
 
 
 @njit(error_model="numpy")
-def _pack(coef, a, t, fields, add):
+def _pack(coef, a, t, fields, groups, add):
     columns, size = t.legendre.columns, len(a) // fields
     for field in range(0, fields, columns):
         own = a[field * size : (field + columns) * size]
-        pack_into(coef, own, field, fields, add, t.legendre)
+        pack_into(coef, own, field, fields, groups, add, t.legendre)
 
 
 @njit(error_model="numpy")
-def _unpack(a, coef, t, fields, add):
+def _unpack(a, coef, t, fields, groups, add):
     columns, size = t.legendre.columns, len(a) // fields
     for field in range(0, fields, columns):
         own = a[field * size : (field + columns) * size]
-        unpack_into(own, coef, field, fields, add, t.legendre)
+        unpack_into(own, coef, field, fields, groups, add, t.legendre)
 
 
 @njit(error_model="numpy")
-def pack_coefficients_into(coef, a, t, fields, alone):
+def pack_coefficients_into(coef, a, t, fields, groups, alone):
     """Coefficients as the Legendre stage takes them: scaled, orders side by side.
 
-    `alone` as `RingScratch` has it.
+    Those of `groups`, as for `coef_to_sums`, are overwritten. `alone` as `RingScratch` has it.
     """
-    _pack(coef, a, t, fields, False)
+    _pack(coef, a, t, fields, groups, False)
 
 
 @njit(error_model="numpy")
-def unpack_coefficients_into(a, coef, t, fields, alone):
+def unpack_coefficients_into(a, coef, t, fields, groups, alone):
     """The transpose of `pack_coefficients_into`."""
-    _unpack(a, coef, t, fields, False)
+    _unpack(a, coef, t, fields, groups, False)
 
 
 @njit(error_model="numpy")
-def _add_unpacked(dcoef, da, t, fields, alone):
+def _add_unpacked(dcoef, da, t, fields, groups, alone):
     if alone:
-        _unpack(da, dcoef, t, fields, False)
+        _unpack(da, dcoef, t, fields, groups, False)
     else:
-        _unpack(da, dcoef, t, fields, True)
+        _unpack(da, dcoef, t, fields, groups, True)
+    starts, each = t.legendre.starts, fields * WIDTH
+    dcoef[starts[groups[0]] * each : starts[groups[1]] * each] = 0.0
 
 
 @njit(error_model="numpy")
-def _add_packed(da, dcoef, t, fields, alone):
+def _add_packed(da, dcoef, t, fields, groups, alone):
     if alone:
-        _pack(dcoef, da, t, fields, False)
+        _pack(dcoef, da, t, fields, groups, False)
     else:
-        _pack(dcoef, da, t, fields, True)
-        da[:] = 0.0
+        _pack(dcoef, da, t, fields, groups, True)
+        begin, end = span_of_groups(groups, t.legendre)
+        for k in range(0, len(da), t.legendre.ncoef):
+            da[k + begin : k + end] = 0.0
 
 
-register(LinearRule(pack_coefficients_into, adjoint=_add_unpacked))
+# As of rings: they overwrite what belongs to these groups.
+register(LinearRule(pack_coefficients_into, adjoint=_add_unpacked, accumulates=True))
 register(LinearRule(unpack_coefficients_into, adjoint=_add_packed, accumulates=True))

@@ -112,11 +112,11 @@ def _turned_back(f, s, before):
     return f[3] * s[0] + before[4], f[3] * s[1] + before[5], f[7] * s[2], f[7] * s[3]
 
 
-def pack_into(coef, a, field, fields, add, tables):
+def pack_into(coef, a, field, fields, groups, add, tables):
     """Packed E and B as two fields of scalars, `field` and the next, or `add` them to it."""
     e, b = a[: tables.ncoef], a[tables.ncoef :]
     of_e, of_b, zero = tables.scale[0], tables.scale[1], splat(0.0)
-    for g in range(len(tables.starts) - 1):
+    for g in range(groups[0], groups[1]):
         start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
         of_q = (start * fields + field * steps) * WIDTH
         of_u, whole = of_q + steps * WIDTH, whole_steps(g, tables)
@@ -133,12 +133,12 @@ def pack_into(coef, a, field, fields, add, tables):
             e0, e1, e2, b0, b1, b2 = e2, e3, e4, b2, b3, b4
 
 
-def unpack_into(a, coef, field, fields, add, tables):
+def unpack_into(a, coef, field, fields, groups, add, tables):
     """The transpose of `pack_into`."""
     e, b = a[: tables.ncoef], a[tables.ncoef :]
     zero = splat(0.0)
     none = (zero, zero, zero, zero, zero, zero)
-    for g in range(len(tables.starts) - 1):
+    for g in range(groups[0], groups[1]):
         start, steps = tables.starts[g], tables.starts[g + 1] - tables.starts[g]
         of_q = (start * fields + field * steps) * WIDTH
         of_u, whole = of_q + steps * WIDTH, whole_steps(g, tables)

@@ -376,7 +376,7 @@ def calls_address(x):
 
 @numba.njit
 def partitions(x):
-    return np.median(x)
+    return np.nanmedian(x)
 
 
 OPAQUE = {

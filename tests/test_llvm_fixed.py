@@ -264,3 +264,132 @@ def test_shadows_of_the_caller_after_those_made_for_it():
         with pytest.raises(ValueError, match="do not overlap"):
             autodiff(Reverse, weighed, Duplicated(x, weights), Const(weights))
         np.testing.assert_array_equal(grad(weighed)(x, weights), want)
+
+
+MEMORY = np.arange(1.0, 61.0)
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        pytest.param({"x": 0}, id="the input onto the output"),
+        pytest.param({"x": 4}, id="partly"),
+        pytest.param({"out": 20}, id="the output onto the weights"),
+        pytest.param({"x": 30, "out": 33}, id="both, onto each other"),
+        pytest.param({"weights": 1, "x": 40}, id="one of two"),
+    ],
+)
+def test_an_overlap_after_calls_that_moved(moved):
+    """One array moved within the room that it has; then one moves out of it."""
+    gradient, places = grad(product), {"x": 10, "out": 0, "weights": 20}
+
+    def run(**at):
+        x, out, weights = (MEMORY[k : k + 5] for k in (places | at).values())
+        return gradient(x, 2.0, out, weights), 4.0 * weights * x
+
+    for x in (10, 30, 31, 40, 10):
+        np.testing.assert_array_equal(*run(x=x))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="do not overlap"):
+            run(**moved)
+        np.testing.assert_array_equal(*run(x=30))
+        np.testing.assert_array_equal(*run(x=20))  # both are only read
+
+
+@pytest.mark.parametrize("where", ["weights", "room"])
+def test_an_array_that_moves_into_a_tuple(where):
+    plan, gradient = made(Plan), grad(weighted)
+    for x in (X.copy(), X.copy(), X.copy()):
+        gradient(x, plan, np.empty(5))
+    own = getattr(plan, where)
+    own[:] = X
+    if where == "weights":  # only read
+        np.testing.assert_allclose(gradient(own, plan, np.empty(5)), expected(X, plan), rtol=1e-15)
+    else:
+        with pytest.raises(ValueError, match="do not overlap"):
+            gradient(own, plan, np.empty(5))
+
+
+@numba.njit
+def of_many_kinds(x, n, flag, z, nothing):
+    if n > 3:
+        raise ValueError("more than three")
+    return (x.real**2).sum() * n * flag * abs(z) ** 2
+
+
+def test_other_kinds_after_the_same():
+    """What is not as in the last call goes the long way, with its checks and its messages."""
+    gradient = value_and_grad(of_many_kinds)
+    x = np.array([1.0, -2.0])
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    for again in (1, 3):
+        for given in (
+            (x, 2, True, 1.0 + 2.0j, None),
+            (x.astype(np.float32), 2, True, 1.0 + 2.0j, None),
+            (x + 1.0j, 2, True, 1.0 + 2.0j, None),
+            (frozen, 2, True, 1.0 + 2.0j, None),
+            (np.broadcast_to(3.0, 2), 2, True, 1.0 + 2.0j, None),
+            (x[::-1], 2.0, 1, 3.0, None),
+            (x, np.int8(-3), np.bool_(True), 1.0 + 2.0j, None),
+        ):
+            for _ in range(again):
+                value, found = gradient(*given)
+                x_, n, flag, z, _ = given
+                factor = n * flag * abs(z) ** 2
+                np.testing.assert_allclose(value, factor * (np.real(x_) ** 2).sum(), rtol=1e-6)
+                np.testing.assert_allclose(found, 2.0 * factor * np.real(x_), rtol=1e-6)
+                assert found.dtype == x_.dtype
+        gradient(x, 2, True, 1.0 + 2.0j, None)
+        with pytest.raises(ValueError, match="more than three"):
+            gradient(x, 4, True, 1.0 + 2.0j, None)
+        with pytest.raises(TypeError, match="needs the arguments of"):
+            gradient(x, 2)
+        with pytest.raises(TypeError, match="int too big|takes numbers"):
+            gradient(x, 1 << 70, True, 1.0 + 2.0j, None)
+        _, found = gradient(x, n=2, flag=True, z=1.0 + 2.0j, nothing=None)
+        np.testing.assert_allclose(found, 20.0 * x, rtol=1e-15)
+
+
+def test_gradients_by_all_kinds_again():
+    gradient = value_and_grad(of_many_kinds, argnums=(3, 0))
+    for z in (1.0 + 2.0j, 3.0j):
+        for x in (np.array([1.0, -2.0]), np.array([0.5, 4.0])):
+            for _ in range(2):
+                value, (by_z, by_x) = gradient(x, 2, True, z, None)
+                np.testing.assert_allclose(value, 2.0 * (x**2).sum() * abs(z) ** 2, rtol=1e-15)
+                np.testing.assert_allclose(by_z, 4.0 * (x**2).sum() * z, rtol=1e-15)
+                np.testing.assert_allclose(by_x, 4.0 * x * abs(z) ** 2, rtol=1e-15)
+
+
+def test_gradients_are_not_overwritten_by_later_calls():
+    first = grad(weighed)(X, X)
+    kept = first.copy()
+    gradient = grad(weighed)
+    found = [gradient(X, k * np.ones(5)) for k in range(4)]
+    np.testing.assert_array_equal(first, kept)
+    for k, each in enumerate(found):
+        np.testing.assert_array_equal(each, 2.0 * k * X)
+
+
+def test_the_short_way_is_taken(monkeypatch):
+    """With the same arrays, with one that moves, with other numbers: types are not asked for."""
+    gradient, plan, out = value_and_grad(product, argnums=(0, 1)), made(Plan), np.empty(5)
+    through_plan = grad(weighted)
+    gradient(X, 2.0, out, X)
+    through_plan(X, plan, out)
+    monkeypatch.setattr("llvm._gradient.program_for", None)
+    for x, scale in ((X, 2.0), (X.copy(), 2.0), (X, 3.0)):
+        value, (by_x, by_scale) = gradient(x, scale, out, X)
+        np.testing.assert_allclose(by_x, 2.0 * scale * X * X, rtol=1e-15)
+        np.testing.assert_allclose(value, scale * by_scale, rtol=1e-15)
+        np.testing.assert_allclose(through_plan(x, plan, out), expected(x, plan), rtol=1e-15)
+
+
+def test_an_output_that_has_become_read_only():
+    gradient, out = grad(product), np.empty(5)
+    for _ in range(2):
+        gradient(X, 2.0, out, X)
+    out.flags.writeable = False
+    with pytest.raises(Exception, match="readonly array"):
+        gradient(X, 2.0, out, X)

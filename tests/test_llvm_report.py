@@ -15,7 +15,7 @@ from numba import typeof, types
 
 import llvm._target
 from enzyme_rules import LinearRule, register, unregister
-from llvm import AutodiffError
+from llvm import AutodiffError, grad, jvp
 from llvm.__main__ import main
 from llvm._arena_runtime import provide_arena
 from llvm._call import call
@@ -156,6 +156,55 @@ def test_what_is_only_read_is_not_kept():
     assert found.bytes_kept == 0
     assert "Kept for the reverse pass\n  nothing\n" in str(found)
     assert found.gradient.allocations == 0
+
+
+@numba.njit
+def ravelled(x):
+    total = 0.0
+    for v in x.ravel():
+        total += v * v * v
+    return total
+
+
+@numba.njit
+def reshaped(x):
+    total, y = 0.0, x.reshape((2, -1))
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            total += y[i, j] ** 3
+    return total
+
+
+@numba.njit
+def columns_reshaped(x):
+    y = x.T.reshape((3, 2, 2))
+    return y[0, 0, 1] ** 3 * y[1, 1, 0] ** 2 + y[2, 1, 1] ** 3
+
+
+@pytest.mark.parametrize(
+    "function", [ravelled, reshaped, columns_reshaped], ids=lambda f: f.__name__
+)
+def test_what_is_reshaped_and_only_read_is_not_kept(function):
+    x = np.linspace(0.3, 2.5, 12).reshape(4, 3)
+    assert reported(function, x).kept == ()
+    tangent = np.cos(x)
+    exact = jvp(function, (x,), (tangent,))[1]
+    np.testing.assert_allclose((grad(function)(x) * tangent).sum(), exact, rtol=1e-14)
+
+
+@numba.njit
+def of_shape(x, n, m):
+    return (x.reshape((n, m)) ** 2).sum()
+
+
+def test_shapes_that_fit_and_that_do_not():
+    for shape, n, m in (((2, 3), 3, 2), ((6,), -1, 1), ((1, 6), 6, 1), ((0, 3), 3, 0)):
+        x = np.linspace(1.0, 2.0, int(np.prod(shape))).reshape(shape)
+        np.testing.assert_array_equal(grad(of_shape)(x, n, m), 2.0 * x)
+    for order in "CF":
+        x = np.asarray(np.ones((2, 3)), order=order)
+        with pytest.raises(ValueError, match="total size of new array"):
+            grad(of_shape)(x, 4, 2)
 
 
 def test_without_noalias_it_is():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import sht
-from sht import _execute, _threads
+from sht import _division, _execute, _threads
 from sht.grids import FullGaussian, HEALPix, OctahedralGaussian
 from tests.sht_cases import MAPS, Case, given_to, transform
 
@@ -55,8 +55,8 @@ def test_large_fields_are_divided(monkeypatch, name):
     grid = sht.grids.FullGaussian.for_lmax(lmax)
     alone, shared = (sht.Transform(lmax, grid, threads=n) for n in (1, 3))
     used = []
-    divided = _execute._DIVIDED[name]
-    monkeypatch.setitem(_execute._DIVIDED, name, lambda *x: (used.append(name), divided(*x)))
+    run = _division.run_at_once
+    monkeypatch.setattr(_division, "run_at_once", lambda x: used.append(name) or run(x))
     batch = np.stack([given_to(name, alone, 3)] * 2)
     batch[1] *= 2
     assert np.array_equal(getattr(shared, name)(batch), getattr(alone, name)(batch))
@@ -66,7 +66,7 @@ def test_large_fields_are_divided(monkeypatch, name):
 def test_parts_cover_everything_once():
     for costs in ([5], [1, 1, 1, 1], [0, 0, 9, 0, 0], list(range(40))):
         for count in (1, 2, 3, 8):
-            parts = _execute._equal_parts(np.array(costs), count)
+            parts = _division._equal_parts(np.array(costs), count)
             assert len(parts) <= count
             assert [k for a, b in parts for k in range(a, b)] == list(range(len(costs)))
 
@@ -132,3 +132,47 @@ def test_one_transform_in_many_threads_at_once(monkeypatch):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_an_interrupt_hangs_nobody(monkeypatch):
+    """It comes while threads are woken that wait for each other."""
+    monkeypatch.setattr(_execute, "_WORTH_DIVIDING", 0)
+    monkeypatch.setattr(_threads, "_idle", [])  # those to come sleep at first
+    t = transform(31, 31, 48, 96, threads=3)
+    a = given_to("synthesis", t, 3)
+    wake = _threads._Hand.wake
+
+    def interrupt(hand):
+        monkeypatch.setattr(_threads._Hand, "wake", wake)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_threads._Hand, "wake", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        t.synthesis(a)
+    want = transform(31, 31, 48, 96).synthesis(a)
+    for _ in range(3):
+        assert np.array_equal(t.synthesis(a), want)
+
+
+def test_what_fails_in_threads_is_done_alone(monkeypatch):
+    monkeypatch.setattr(_execute, "_WORTH_DIVIDING", 0)
+    monkeypatch.setattr(_division, "run_at_once", lambda shares: False)
+    t = transform(31, 31, 48, 96, threads=2)
+    for name in MAPS:
+        given = given_to(name, t, 3)
+        assert np.array_equal(
+            getattr(t, name)(given), getattr(transform(31, 31, 48, 96), name)(given)
+        )
+
+
+def test_shares_of_python_after_those_of_compiled_code(monkeypatch):
+    """The same threads, which may still be awake, do both."""
+    monkeypatch.setattr(_execute, "_WORTH_DIVIDING", 0)
+    t = transform(31, 31, 48, 96, threads=3)
+    a = given_to("synthesis", t, 3)
+    want = t.synthesis(a)
+    for _ in range(20):
+        assert np.array_equal(t.synthesis(a), want)
+        done = []
+        _threads.in_threads(done.append, 3)
+        assert sorted(done) == [0, 1, 2]
