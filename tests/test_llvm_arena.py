@@ -1,6 +1,7 @@
 """Memory of compiled derivatives: blocks that grow, that are spare, and that are given back."""
 
 import ctypes
+from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -37,10 +38,11 @@ def numbers(place, count):
     return np.ctypeslib.as_array(ctypes.cast(place, ctypes.POINTER(ctypes.c_double)), (count,))
 
 
-def grown(sizes, salt=0):
+def grown(sizes, salt=0.0):
     """Places of one block of all these sizes: it keeps what is in it, numbers that `salt` sets."""
     resize = function("arena_resize", PLACE, PLACE, WORD)
-    places, filled = [None], 0
+    places: list[Any] = [None]
+    filled = 0
     for size in sizes:
         place = resize(places[-1], size)
         assert place % 64 == 0
