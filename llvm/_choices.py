@@ -12,6 +12,7 @@ import re
 
 import llvmlite.binding as llvm
 
+from ._chosen_places import KEPT
 from ._target_machine import target_machine
 
 _CHOSEN = "chosen"
@@ -23,7 +24,9 @@ define internal {0} @chosen_{0}({0} %x) noinline optnone nounwind willreturn mem
 }}
 """
 _OPENED = re.compile(
-    rf"^(define internal [^@\n]*@\w*{_CHOSEN}_(?:double|float)\([^)]*\))[^{{\n]*", re.M
+    rf"^(define internal [^@\n]*@\w*(?:{_CHOSEN}|{KEPT})_(?:double|float)(?:\.\d+)?\([^)]*\))"
+    r"[^{\n]*",
+    re.M,
 )
 _DEFINITION = re.compile(r"^define .*?^}", re.M | re.S)
 # Not what has a number: it must keep its place in the text. LLVM has looked at it before us.
@@ -58,7 +61,7 @@ def with_choices_kept(ir: str) -> str:
 
 
 def with_choices_open(ir: str) -> str:
-    """What Enzyme has made of it, for LLVM to look into again."""
+    """What Enzyme has made of it, and of numbers that are kept, for LLVM to look into again."""
     return _OPENED.sub(r"\1 alwaysinline ", ir)
 
 

@@ -4,7 +4,12 @@ Of a number that the reverse pass needs, Enzyme asks whether its place is overwr
 it is read again. Where the pointer was chosen, ``row = b[0] if up else b[1]``, or read from memory,
 as from a list of arrays, it does not see that ``b[0, j] = ...`` overwrites the place. The gradient
 is then made of what stands there at the end, and nothing is said. Slices are such choices too:
-their start depends on whether the array has items at all.
+their start depends on whether the array has items at all. Nor does it always see that what is
+written by a chosen pointer overwrites what was read from an array by its own name.
+
+So such a number goes through a function that Enzyme does not compute again, and that LLVM does not
+look into. A mark on the load was lost where LLVM, which has another go before Enzyme, made one load
+of two: one by either of two pointers.
 """
 
 from __future__ import annotations
@@ -18,23 +23,34 @@ _MADE = re.compile(rf"^  ({_NAME}) = (getelementptr|select|phi ptr|load ptr|allo
 _POINTER = re.compile(rf"\bptr ({_NAME})")
 _WAY = re.compile(rf"\[ ({_NAME}|\w+), ")
 _STORED = re.compile(rf"^  store ptr ({_NAME}), ptr ({_NAME})", re.M)
+_WRITTEN = re.compile(
+    rf"^  (?:store (?!ptr)[^\n]*?, |(?:tail )?call void @llvm\.mem[^(]*\()"
+    rf"ptr (?:[^%,]* )?({_NAME})",
+    re.M,
+)
 _READ_ONLY = re.compile(rf"\bptr [^,]*\breadonly\b[^,]* ({_NAME})(?=,|$)")
-# Integers, marked so, end in a crash of Enzyme's.
-_NUMBER = re.compile(rf"^  {_NAME} = load (?:double|float), ptr ({_NAME})[^\n]*", re.M)
-_NUMBERED = re.compile(r"^!(\d+) = ", re.M)
+# Integers that are kept end in a crash of Enzyme's.
+_NUMBER = re.compile(rf"^  ({_NAME})( = load (double|float), ptr ({_NAME})[^\n]*)", re.M)
+KEPT = "kept"
+# optnone, or LLVM finds that it returns its argument.
+_IDENTITY = f"""
+define internal {{0}} @{KEPT}_{{0}}({{0}} %x) noinline optnone nounwind willreturn memory(none) {{{{
+  ret {{0}} %x
+}}}}
+"""
 
 
 def with_chosen_places_kept(ir: str) -> str:
-    """The module with every such load marked; not those of arrays that are only read.
+    """The module with every such number kept; not those of arrays that are only read.
 
     Parameters
     ----------
     ir : str
         As Enzyme gets it: optimised, and all in one function.
     """
-    node = 1 + max(map(int, _NUMBERED.findall(ir)), default=-1)
-    marked = _FUNCTION.sub(lambda found: _Pointers(found).marked(node), ir)
-    return f"{marked}\n!{node} = !{{}}\n" if marked != ir else ir
+    kept = _FUNCTION.sub(lambda found: _Pointers(found).kept(), ir)
+    kinds = [kind for kind in ("double", "float") if f"@{KEPT}_{kind}(" in kept]
+    return kept + "".join(map(_IDENTITY.format, kinds))
 
 
 class _Pointers:
@@ -47,15 +63,28 @@ class _Pointers:
         self._stored: defaultdict[str, list[str]] = defaultdict(list)
         for value, place in _STORED.findall(self._text):
             self._stored[place].append(value)
+        self._overwritten = set[str]()
+        for place in set(_WRITTEN.findall(self._text)):
+            roots, chosen = self._ways(place)
+            self._overwritten |= roots if chosen else set()
 
-    def marked(self, node: int) -> str:
-        def mark(found: re.Match[str]) -> str:
-            return f"{found[0]}, !enzyme_mustcache !{node}" if self._is_open(found[1]) else found[0]
+    def kept(self) -> str:
+        def keep(found: re.Match[str]) -> str:
+            name, load, kind, pointer = found.groups()
+            if not self._is_open(pointer):
+                return found[0]
+            read = f'%"read {name[1:].strip(chr(34))}"'
+            return f"  {read}{load}\n  {name} = call {kind} @{KEPT}_{kind}({kind} {read})"
 
-        return _NUMBER.sub(mark, self._text)
+        return _NUMBER.sub(keep, self._text)
 
     def _is_open(self, pointer: str) -> bool:
-        """Whether it was chosen or read, and may lead to what is written."""
+        """Whether it or what writes there was chosen or read; not where nothing is written."""
+        roots, chosen = self._ways(pointer)
+        return not roots.isdisjoint(self._overwritten) or (chosen and not roots <= self._read_only)
+
+    def _ways(self, pointer: str) -> tuple[set[str], bool]:
+        """What it may lead to, and whether it was chosen or read."""
         roots, seen, waiting, chosen = set[str](), set[str](), [pointer], False
         while waiting:
             name = waiting.pop()
@@ -81,7 +110,7 @@ class _Pointers:
                     roots.add(name)
             else:
                 roots.add(name)
-        return chosen and not roots <= self._read_only
+        return roots, chosen
 
     def _start(self, name: str) -> str:
         while self._made.get(name, ("",))[0] == "getelementptr":
