@@ -84,9 +84,9 @@ def in_turns(x, steps):
 @numba.njit
 def rebound_and_replaced(x):
     """What is written by the name `a` was read by the name `b`, one turn before."""
-    a, b = x[0].copy(), x[1].copy()
-    for i in range(4):
-        a, b = b, a * 0.5 + b[1] ** 2
+    a, b = x[:4].copy(), x[4:].copy()
+    for i in range(3):
+        a, b = b, a + b[1] ** 2
         if i % 2:
             a = a * 0.5
         a[1] = 2.0
@@ -96,8 +96,8 @@ def rebound_and_replaced(x):
 @numba.njit
 def transposed_and_overwritten(x):
     """Whether the source is copied first is found out when it runs: a choice in each load."""
-    a = x.copy().reshape((3, 2, 1, 2))
-    b = np.zeros((2, 3, 2, 1))
+    a = x.reshape((2, 3, 2, 2)).copy()
+    b = np.zeros((2, 2, 3, 2))
     b[:] = np.transpose(a, (3, 0, 1, 2))
     b *= b
     a *= 1.5
@@ -111,8 +111,8 @@ CASES = [
     *(Case(function=replaced_by_another, arguments=(X, second)) for second in (True, False)),
     *(Case(function=from_a_list, arguments=(X, k)) for k in (0, 1)),
     Case(function=in_turns, arguments=(X, 3)),
-    Case(function=rebound_and_replaced, arguments=(X,)),
-    Case(function=transposed_and_overwritten, arguments=(X,)),
+    Case(function=rebound_and_replaced, arguments=(X.ravel()[:8],)),
+    Case(function=transposed_and_overwritten, arguments=(np.concatenate((X, -X)).ravel(),)),
 ]
 
 
