@@ -17,10 +17,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
+from ._later_turns import LaterTurns
+
 _FUNCTION = re.compile(r"^define [^\n]*?\((?P<parameters>.*)\)[^)\n]*\{\n.*?^}", re.M | re.S)
 _NAME = r'%(?:"[^"]*"|[\w.$-]+)'
 _MADE = re.compile(rf"^  ({_NAME}) = (getelementptr|select|phi ptr|load ptr|alloca)\b(.*)", re.M)
 _POINTER = re.compile(rf"\bptr ({_NAME})")
+_LABEL = re.compile(r'^("[^"]*"|[\w.$-]+):')
 _WAY = re.compile(rf"\[ ({_NAME}|\w+), ")
 _STORED = re.compile(rf"^  store ptr ({_NAME}), ptr ({_NAME})", re.M)
 _WRITTEN = re.compile(
@@ -69,14 +72,20 @@ class _Pointers:
             self._overwritten |= roots if chosen else set()
 
     def kept(self) -> str:
-        def keep(found: re.Match[str]) -> str:
-            name, load, kind, pointer = found.groups()
-            if not self._is_open(pointer):
-                return found[0]
-            read = f'%"read {name[1:].strip(chr(34))}"'
-            return f"  {read}{load}\n  {name} = call {kind} @{KEPT}_{kind}({kind} {read})"
-
-        return _NUMBER.sub(keep, self._text)
+        turns = LaterTurns(self._text.splitlines(), lambda place: self._ways(place)[0])
+        block, lines = "", list[str]()
+        for line in self._text.splitlines():
+            if label := _LABEL.match(line):
+                block = label[1]
+            read = _NUMBER.match(line)
+            if read and (self._is_open(read[4]) or turns.may_overwrite(read[4], block)):
+                name, load, kind, _ = read.groups()
+                before = f'%"read {name[1:].strip(chr(34))}"'
+                call = f"  {name} = call {kind} @{KEPT}_{kind}({kind} {before})"
+                lines += [f"  {before}{load}", call]
+            else:
+                lines.append(line)
+        return "\n".join(lines)
 
     def _is_open(self, pointer: str) -> bool:
         """Whether it or what writes there was chosen or read; not where nothing is written."""
