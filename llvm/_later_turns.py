@@ -1,8 +1,12 @@
-"""Which numbers that a loop reads may be overwritten in it, in a later turn: another fault of Enzyme.
+"""Which numbers that a loop reads a later turn of it may overwrite: another fault of Enzyme.
 
 It asks LLVM whether a store overwrites what was read, and LLVM answers for one turn of a loop:
 ``s[t + 1]`` and ``s[t]`` are not the same place in one turn, nor are ``d[k]`` and ``d[1 - k]``.
 One turn later they are, and ``s[t] = f(s[t + 1])`` had a gradient of what stood there at the end.
+
+Here addresses are sums of names times numbers. Where those of a load and of a store in one loop
+differ by what may be known not to be zero in one turn, the number is to be kept. Where they do not,
+Enzyme gets the right answer, and may compute again what it would otherwise keep.
 """
 
 from __future__ import annotations
@@ -14,13 +18,23 @@ from collections.abc import Callable, Iterable
 _NAME = r'(?:"[^"]*"|[\w.$-]+)'
 _LABEL = re.compile(rf"^({_NAME}):")
 _TARGET = re.compile(rf"\blabel %({_NAME})")
+_MADE = re.compile(rf"^  (%{_NAME}) = (.*)")
 _STORE = re.compile(rf"^  store (?!ptr)[^\n]*?, ptr (%{_NAME})")
-_CALL = re.compile(rf"^  (?:%{_NAME} = )?(?:tail )?call [^@\n]*@({_NAME})\((.*)")
-_POINTER = re.compile(rf"\bptr (?:[^%,]* )?(%{_NAME})")
-# They write to nothing that is read as a number.
-_HARMLESS = re.compile(
-    r"free$|__enzyme_|numba_attempt_nocopy_reshape$|llvm\.(?!mem(?:cpy|move|set))"
+_COPY = re.compile(
+    rf"^  (?:tail )?call void @llvm\.mem(?:cpy|move|set)\.[^(]*\(ptr (?:[^%,]* )?(%{_NAME})"
 )
+_VALUE = rf"(%{_NAME}|-?\d+)"
+_BYTES = {"i8": 1, "i16": 2, "i32": 4, "float": 4, "i64": 8, "double": 8, "ptr": 8}
+_PLACE = re.compile(
+    rf"getelementptr [^%,]*?({'|'.join(_BYTES)}), ptr (%{_NAME}), i64 {_VALUE}$"
+)
+_SUM = re.compile(rf"(add|sub|mul|shl|or disjoint) (?:\w+ )*?i\d+ {_VALUE}, {_VALUE}$")
+_SAME = re.compile(rf"(?:[sz]ext|trunc|freeze) (?:\w+ )*?i\d+ {_VALUE}(?: to i\d+)?$")
+_CHANGED = re.compile(rf"(?:xor|add|sub) (?:\w+ )*?i\d+ {_VALUE}, {_VALUE}$")
+_MOST_TERMS = 8
+
+Form = dict[tuple[str, ...], int]
+"""A sum: how often each product of names is in it, and under () the number."""
 
 
 class LaterTurns:
@@ -36,39 +50,108 @@ class LaterTurns:
 
     def __init__(self, lines: Iterable[str], roots: Callable[[str], set[str]]) -> None:
         self._roots = roots
+        self._made: dict[str, str] = {}
+        self._block: dict[str, str] = {}
+        self._forms: dict[str, Form] = {}
         leads_to: dict[str, list[str]] = {}
-        places: defaultdict[str, set[str]] = defaultdict(set)
+        places: list[tuple[str, str]] = []
         block = ""
         for line in lines:
             if label := _LABEL.match(line):
                 block = label[1]
                 leads_to.setdefault(block, [])
+            elif made := _MADE.match(line):
+                self._made[made[1]] = re.sub(r", (?:align|!).*", "", made[2])
+                self._block[made[1]] = block
             elif targets := _TARGET.findall(line):
                 leads_to.setdefault(block, []).extend(targets)
-            else:
-                places[block].update(written(line))
+            elif place := _STORE.match(line) or _COPY.match(line):
+                places.append((block, place[1]))
         self._loop = _loops(leads_to)
-        self._written: defaultdict[int, set[str]] = defaultdict(set)
-        for name, found in places.items():
-            if name in self._loop:
-                for place in found:
-                    self._written[self._loop[name]] |= roots(place)
+        # By loop and root: the addresses, those that differ by numbers alone under one key.
+        self._written: defaultdict[tuple[int, str], dict[Terms, set[int]]] = defaultdict(dict)
+        for block, place in places:
+            if (loop := self._loop.get(block)) is not None:
+                terms, number = _split(self._form(place))
+                for root in roots(place):
+                    self._written[loop, root].setdefault(terms, set()).add(number)
 
     def may_overwrite(self, place: str, block: str) -> bool:
-        """Whether what is read in a block may be overwritten in a later turn of a loop."""
-        written_there = self._written.get(self._loop.get(block, -1), set())
-        return bool(written_there) and not self._roots(place).isdisjoint(written_there)
+        """Whether a later turn may write where LLVM takes it not to, to what a block reads."""
+        loop = self._loop.get(block)
+        if loop is None:
+            return False
+        terms, number = _split(self._form(place))
+        for root in self._roots(place):
+            for others, numbers in self._written.get((loop, root), {}).items():
+                apart = any(number != n for n in numbers)
+                if self._may_be_told_apart(terms, others, apart, loop):
+                    return True
+        return False
+
+    def _may_be_told_apart(self, terms: Terms, others: Terms, apart: bool, loop: int) -> bool:
+        """Whether two places may be known not to be the same in one turn, and only there.
+
+        That takes something that both depend on, or things that change together. Two counters of
+        different loops may be equal at any time.
+        """
+        left = [name for names, _ in terms ^ others for name in names]
+        blocks = [self._block.get(n, "") for n in left if self._made.get(n, "").startswith("phi")]
+        related = any(self._is_made_of(a, b) for a in left for b in left)
+        if related or len(set(blocks)) < len(blocks):
+            return True
+        shared = [name for names, _ in terms & others for name in names]
+        if not any(self._loop.get(self._block.get(name, "")) == loop for name in shared):
+            return False
+        return apart or len(blocks) < len(left) or len(left) > 2
+
+    def _is_made_of(self, one: str, other: str) -> bool:
+        changed = _CHANGED.match(self._made.get(one, ""))
+        return changed is not None and other in changed.groups()
+
+    def _form(self, value: str) -> Form:
+        if not value.startswith("%"):
+            return {(): int(value)}
+        if value not in self._forms:
+            form = self._sum(self._made.get(value, ""))
+            alone = form is None or len(form) > _MOST_TERMS
+            self._forms[value] = {(value,): 1} if alone else form
+        return self._forms[value]
+
+    def _sum(self, operation: str) -> Form | None:
+        if place := _PLACE.match(operation):
+            step = {(): _BYTES[place[1]]}
+            return _added(self._form(place[2]), _multiplied(self._form(place[3]), step))
+        if same := _SAME.match(operation):
+            return self._form(same[1])
+        if not (found := _SUM.match(operation)):
+            return None
+        kind, one, other = found[1], self._form(found[2]), self._form(found[3])
+        if kind == "mul":
+            return _multiplied(one, other)
+        if kind == "shl":
+            return _multiplied(one, {(): 1 << other[()]}) if set(other) == {()} else None
+        return _added(one, _multiplied(other, {(): -1}) if kind == "sub" else other)
 
 
-def written(line: str) -> list[str]:
-    """The pointers that an instruction may write numbers to, but for those in memory."""
-    if store := _STORE.match(line):
-        return [store[1]]
-    call = _CALL.match(line)
-    if call is None or _HARMLESS.match(call[1]):
-        return []
-    places = _POINTER.findall(call[2])
-    return places[:1] if call[1].startswith("llvm.mem") else places
+Terms = frozenset[tuple[tuple[str, ...], int]]
+
+
+def _split(form: Form) -> tuple[Terms, int]:
+    return frozenset((term, n) for term, n in form.items() if term), form.get((), 0)
+
+
+def _added(one: Form, other: Form) -> Form:
+    found = {term: one.get(term, 0) + other.get(term, 0) for term in {**one, **other}}
+    return {term: number for term, number in found.items() if number}
+
+
+def _multiplied(one: Form, other: Form) -> Form:
+    found: defaultdict[tuple[str, ...], int] = defaultdict(int)
+    for a, m in one.items():
+        for b, n in other.items():
+            found[tuple(sorted(a + b))] += m * n
+    return {term: number for term, number in found.items() if number}
 
 
 def _loops(leads_to: dict[str, list[str]]) -> dict[str, int]:
