@@ -25,9 +25,7 @@ _COPY = re.compile(
 )
 _VALUE = rf"(%{_NAME}|-?\d+)"
 _BYTES = {"i8": 1, "i16": 2, "i32": 4, "float": 4, "i64": 8, "double": 8, "ptr": 8}
-_PLACE = re.compile(
-    rf"getelementptr [^%,]*?({'|'.join(_BYTES)}), ptr (%{_NAME}), i64 {_VALUE}$"
-)
+_PLACE = re.compile(rf"getelementptr [^%,]*?({'|'.join(_BYTES)}), ptr (%{_NAME}), i64 {_VALUE}$")
 _SUM = re.compile(rf"(add|sub|mul|shl|or disjoint) (?:\w+ )*?i\d+ {_VALUE}, {_VALUE}$")
 _SAME = re.compile(rf"(?:[sz]ext|trunc|freeze) (?:\w+ )*?i\d+ {_VALUE}(?: to i\d+)?$")
 _CHANGED = re.compile(rf"(?:xor|add|sub) (?:\w+ )*?i\d+ {_VALUE}, {_VALUE}$")

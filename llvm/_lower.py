@@ -264,11 +264,14 @@ def _link_recursive_calls(linked: Any) -> set[str]:
     """Link in what is called through pointers ``.numba.unresolved$NAME``, and return the names."""
     found = set[str]()
     # What is linked in may call others, or itself with arguments of other types.
-    while names := {
-        g.name.removeprefix(RECURSIVE)
-        for g in linked.global_variables
-        if g.name.startswith(RECURSIVE)
-    } - found:
+    while (
+        names := {
+            g.name.removeprefix(RECURSIVE)
+            for g in linked.global_variables
+            if g.name.startswith(RECURSIVE)
+        }
+        - found
+    ):
         found |= names
         defined = {f.name for f in linked.functions if not f.is_declaration}
         for name in sorted(names - defined):
