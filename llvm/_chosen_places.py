@@ -43,15 +43,18 @@ define internal {{0}} @{KEPT}_{{0}}({{0}} %x) noinline optnone nounwind willretu
 """
 
 
-def with_chosen_places_kept(ir: str) -> str:
+def with_chosen_places_kept(ir: str, *, all_turns: bool = False) -> str:
     """The module with every such number kept; not those of arrays that are only read.
 
     Parameters
     ----------
     ir : str
         As Enzyme gets it: optimised, and all in one function.
+    all_turns : bool
+        Whether what a loop reads of an array that it writes to is kept wherever that is, as it must
+        be in a module that is not optimised, where addresses do not tell.
     """
-    kept = _FUNCTION.sub(lambda found: _Pointers(found).kept(), ir)
+    kept = _FUNCTION.sub(lambda found: _Pointers(found).kept(all_turns), ir)
     kinds = [kind for kind in ("double", "float") if f"@{KEPT}_{kind}(" in kept]
     return kept + "".join(map(_IDENTITY.format, kinds))
 
@@ -71,14 +74,14 @@ class _Pointers:
             roots, chosen = self._ways(place)
             self._overwritten |= roots if chosen else set()
 
-    def kept(self) -> str:
+    def kept(self, all_turns: bool) -> str:
         turns = LaterTurns(self._text.splitlines(), lambda place: self._ways(place)[0])
         block, lines = "", list[str]()
         for line in self._text.splitlines():
             if label := _LABEL.match(line):
                 block = label[1]
             read = _NUMBER.match(line)
-            if read and (self._is_open(read[4]) or turns.may_overwrite(read[4], block)):
+            if read and self._may_change(read[4], block, turns, all_turns):
                 name, load, kind, _ = read.groups()
                 before = f'%"read {name[1:].strip(chr(34))}"'
                 call = f"  {name} = call {kind} @{KEPT}_{kind}({kind} {before})"
@@ -86,6 +89,11 @@ class _Pointers:
             else:
                 lines.append(line)
         return "\n".join(lines)
+
+    def _may_change(self, place: str, block: str, turns: LaterTurns, all_turns: bool) -> bool:
+        if self._ways(place)[0] <= self._read_only:
+            return False
+        return self._is_open(place) or turns.may_overwrite(place, block, anywhere=all_turns)
 
     def _is_open(self, pointer: str) -> bool:
         """Whether it or what writes there was chosen or read; not where nothing is written."""

@@ -25,7 +25,10 @@ _COPY = re.compile(
 )
 _VALUE = rf"(%{_NAME}|-?\d+)"
 _BYTES = {"i8": 1, "i16": 2, "i32": 4, "float": 4, "i64": 8, "double": 8, "ptr": 8}
-_PLACE = re.compile(rf"getelementptr [^%,]*?({'|'.join(_BYTES)}), ptr (%{_NAME}), i64 {_VALUE}$")
+_BYTES |= {"{ float, float }": 8, "{ double, double }": 16}  # complex numbers
+_PLACE = re.compile(
+    rf"getelementptr (?:\w+ )*?({'|'.join(_BYTES)}), ptr (%{_NAME}), i64 {_VALUE}(?:, i32 ([01]))?$"
+)
 _SUM = re.compile(rf"(add|sub|mul|shl|or disjoint) (?:\w+ )*?i\d+ {_VALUE}, {_VALUE}$")
 _SAME = re.compile(rf"(?:[sz]ext|trunc|freeze) (?:\w+ )*?i\d+ {_VALUE}(?: to i\d+)?$")
 _CHANGED = re.compile(rf"(?:xor|add|sub) (?:\w+ )*?i\d+ {_VALUE}, {_VALUE}$")
@@ -74,18 +77,26 @@ class LaterTurns:
                 for root in roots(place):
                     self._written[loop, root].setdefault(terms, set()).add(number)
 
-    def may_overwrite(self, place: str, block: str) -> bool:
-        """Whether a later turn may write where LLVM takes it not to, to what a block reads."""
+    def may_overwrite(self, place: str, block: str, *, anywhere: bool = False) -> bool:
+        """Whether a later turn may write where LLVM takes it not to, to what a block reads.
+
+        With `anywhere`, whatever is read in a loop, but for variables on the stack.
+        """
         loop = self._loop.get(block)
         if loop is None:
             return False
         terms, number = _split(self._form(place))
+        if anywhere:
+            return not all(map(self._is_on_stack, self._roots(place)))
         for root in self._roots(place):
             for others, numbers in self._written.get((loop, root), {}).items():
                 apart = any(number != n for n in numbers)
                 if self._may_be_told_apart(terms, others, apart, loop):
                     return True
         return False
+
+    def _is_on_stack(self, root: str) -> bool:
+        return self._made.get(root, "").startswith("alloca")
 
     def _may_be_told_apart(self, terms: Terms, others: Terms, apart: bool, loop: int) -> bool:
         """Whether two places may be known not to be the same in one turn, and only there.
@@ -112,14 +123,17 @@ class LaterTurns:
             return {(): int(value)}
         if value not in self._forms:
             form = self._sum(self._made.get(value, ""))
-            alone = form is None or len(form) > _MOST_TERMS
-            self._forms[value] = {(value,): 1} if alone else form
+            if form is None or len(form) > _MOST_TERMS:
+                form = {(value,): 1}
+            self._forms[value] = form
         return self._forms[value]
 
     def _sum(self, operation: str) -> Form | None:
         if place := _PLACE.match(operation):
             step = {(): _BYTES[place[1]]}
-            return _added(self._form(place[2]), _multiplied(self._form(place[3]), step))
+            field = {(): _BYTES[place[1]] // 2 * int(place[4] or 0)}
+            start = _added(self._form(place[2]), field)
+            return _added(start, _multiplied(self._form(place[3]), step))
         if same := _SAME.match(operation):
             return self._form(same[1])
         if not (found := _SUM.match(operation)):

@@ -56,8 +56,9 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
     def optimised_first() -> str:
         return optimised(module, lambda hidden: enzyme.run(hidden, flags))
 
-    def safe(text: str) -> str:
-        return with_short_ways_back(with_chosen_places_kept(reordered(text)))
+    def safe(text: str, *, all_turns: bool = False) -> str:
+        kept = with_chosen_places_kept(reordered(text), all_turns=all_turns)
+        return with_short_ways_back(kept)
 
     def once(text: str, **limits: int) -> tuple[str, str]:
         result, said = enzyme.run_and_listen(text, flags, **limits)
@@ -76,7 +77,7 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
             lambda: safe(optimised_first()),
             # Where Enzyme does not see the types of what LLVM has optimised twice. What LLVM
             # unrolls stands in the wrong order then.
-            lambda: safe(passed(module, "O0")),
+            lambda: safe(passed(module, "O0"), all_turns=True),
         ]
     elif may_search_long(module):
         shortened = with_short_ways_back(before := optimised_first())

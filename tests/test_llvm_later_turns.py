@@ -95,6 +95,15 @@ def swapped_indices(x):
     return s.sum()
 
 
+@numba.njit
+def complex_neighbours(x):
+    """Enzyme dies of the first form of it that it is given."""
+    z = 0.3 * x[:30] + 0.5j * x[30:]
+    for t in range(1, z.size - 1):
+        z[t] = z[t - 1] * z[t + 1] * 0.5 + z[t] ** 2
+    return (np.abs(z) ** 2).sum()
+
+
 FUNCTIONS = [
     ahead,
     further_ahead,
@@ -104,6 +113,7 @@ FUNCTIONS = [
     two_rows_in_turns,
     alignment,
     swapped_indices,
+    complex_neighbours,
 ]
 CASES = [Case(function=function, arguments=(X,)) for function in FUNCTIONS]
 
