@@ -12,7 +12,7 @@ import re
 
 import llvmlite.binding as llvm
 
-from ._chosen_places import KEPT
+from ._chosen_places import KEPT, KINDS
 from ._target_machine import target_machine
 
 _CHOSEN = "chosen"
@@ -24,7 +24,7 @@ define internal {0} @chosen_{0}({0} %x) noinline optnone nounwind willreturn mem
 }}
 """
 _OPENED = re.compile(
-    rf"^(define internal [^@\n]*@\w*(?:{_CHOSEN}|{KEPT})_(?:double|float)(?:\.\d+)?\([^)]*\))"
+    rf"^(define internal [^@\n]*@\w*(?:{_CHOSEN}|{KEPT})_(?:{'|'.join(KINDS)})(?:\.\d+)?\([^)]*\))"
     r"[^{\n]*",
     re.M,
 )

@@ -32,8 +32,9 @@ _WRITTEN = re.compile(
     re.M,
 )
 _READ_ONLY = re.compile(rf"\bptr [^,]*\breadonly\b[^,]* ({_NAME})(?=,|$)")
-# Integers that are kept end in a crash of Enzyme's.
-_NUMBER = re.compile(rf"^  ({_NAME})( = load (double|float), ptr ({_NAME})[^\n]*)", re.M)
+_FLOATS = ("double", "float")
+KINDS = (*_FLOATS, "i64", "i32", "i16", "i8")
+_NUMBER = re.compile(rf"^  ({_NAME})( = load ({'|'.join(KINDS)}), ptr ({_NAME})[^\n]*)", re.M)
 KEPT = "kept"
 # optnone, or LLVM finds that it returns its argument.
 _IDENTITY = f"""
@@ -55,7 +56,7 @@ def with_chosen_places_kept(ir: str, *, all_turns: bool = False) -> str:
         be in a module that is not optimised, where addresses do not tell.
     """
     kept = _FUNCTION.sub(lambda found: _Pointers(found).kept(all_turns), ir)
-    kinds = [kind for kind in ("double", "float") if f"@{KEPT}_{kind}(" in kept]
+    kinds = [kind for kind in KINDS if f"@{KEPT}_{kind}(" in kept]
     return kept + "".join(map(_IDENTITY.format, kinds))
 
 
@@ -81,7 +82,7 @@ class _Pointers:
             if label := _LABEL.match(line):
                 block = label[1]
             read = _NUMBER.match(line)
-            if read and self._may_change(read[4], block, turns, all_turns):
+            if read and self._may_change(read[4], read[3] in _FLOATS, block, turns, all_turns):
                 name, load, kind, _ = read.groups()
                 before = f'%"read {name[1:].strip(chr(34))}"'
                 call = f"  {name} = call {kind} @{KEPT}_{kind}({kind} {before})"
@@ -90,10 +91,14 @@ class _Pointers:
                 lines.append(line)
         return "\n".join(lines)
 
-    def _may_change(self, place: str, block: str, turns: LaterTurns, all_turns: bool) -> bool:
+    def _may_change(
+        self, place: str, is_float: bool, block: str, turns: LaterTurns, all_turns: bool
+    ) -> bool:
         if self._ways(place)[0] <= self._read_only:
             return False
-        return self._is_open(place) or turns.may_overwrite(place, block, anywhere=all_turns)
+        # Of integers at chosen places Enzyme keeps what it needs.
+        open_ = is_float and self._is_open(place)
+        return open_ or turns.may_overwrite(place, block, anywhere=is_float and all_turns)
 
     def _is_open(self, pointer: str) -> bool:
         """Whether it or what writes there was chosen or read; not where nothing is written."""

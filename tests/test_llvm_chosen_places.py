@@ -188,7 +188,7 @@ def chosen_indices(x, first, table):
 
 @pytest.mark.parametrize("first", [True, False])
 def test_indices_that_are_overwritten(first):
-    """Integers are not kept by us: Enzyme keeps the places that they lead to."""
+    """Such integers are not kept by us: Enzyme keeps the places that they lead to."""
     x, table = np.array([1.0, 2.0, 3.0]), np.array([[0, 1, 2], [2, 1, 0]])
     factors = np.array([1.0, 2.0, 3.0] if first else [3.0, 2.0, 1.0])
     np.testing.assert_array_equal(grad(chosen_indices)(x, first, table), 2.0 * factors * x)

@@ -104,6 +104,31 @@ def complex_neighbours(x):
     return (np.abs(z) ** 2).sum()
 
 
+@numba.njit
+def indices_ahead(x):
+    n = x.size
+    q = np.arange(n) * 7 % n
+    total = 1.0
+    for t in range(3, n - 6):
+        total = total * 0.9 + x[q[t + 1]] ** 2
+        q[t] = (q[t + 1] + q[t]) % n
+    return total
+
+
+@numba.njit
+def mask_ahead(x):
+    m = x > 0
+    total = 1.0
+    for _ in range(3):
+        for t in range(x.size - 1):
+            if m[t + 1]:
+                total = total * 0.9 + x[t] ** 2
+            else:
+                total -= x[t] ** 3 * 0.1
+            m[t] = m[t + 1] != m[t]
+    return total
+
+
 FUNCTIONS = [
     ahead,
     further_ahead,
@@ -114,6 +139,8 @@ FUNCTIONS = [
     alignment,
     swapped_indices,
     complex_neighbours,
+    indices_ahead,
+    mask_ahead,
 ]
 CASES = [Case(function=function, arguments=(X,)) for function in FUNCTIONS]
 
