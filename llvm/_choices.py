@@ -12,6 +12,7 @@ import re
 
 import llvmlite.binding as llvm
 
+from ._chosen_places import KEPT, KINDS
 from ._ir_text import NAME, Function, label_of, leads_to, walk, with_functions
 from ._target_machine import target_machine
 
@@ -24,7 +25,9 @@ define internal {0} @chosen_{0}({0} %x) noinline optnone nounwind willreturn mem
 }}
 """
 _OPENED = re.compile(
-    rf"^(define internal [^@\n]*@\w*{_CHOSEN}_(?:double|float)\([^)]*\))[^{{\n]*", re.M
+    rf"^(define internal [^@\n]*@\w*(?:{_CHOSEN}|{KEPT})_(?:{'|'.join(KINDS)})(?:\.\d+)?\([^)]*\))"
+    r"[^{\n]*",
+    re.M,
 )
 # Not what has a number: it must keep its place in the text. LLVM has looked at it before us.
 _NAMED = r'(?:"[^"]*"|[\w.$-]*[A-Za-z._$-][\w.$-]*)'
@@ -60,7 +63,7 @@ def with_choices_kept(ir: str) -> str:
 
 
 def with_choices_open(ir: str) -> str:
-    """What Enzyme has made of it, for LLVM to look into again."""
+    """What Enzyme has made of it, and of numbers that are kept, for LLVM to look into again."""
     return _OPENED.sub(r"\1 alwaysinline ", ir)
 
 

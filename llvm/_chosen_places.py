@@ -4,7 +4,12 @@ Of a number that the reverse pass needs, Enzyme asks whether its place is overwr
 it is read again. Where the pointer was chosen, ``row = b[0] if up else b[1]``, or read from memory,
 as from a list of arrays, it does not see that ``b[0, j] = ...`` overwrites the place. The gradient
 is then made of what stands there at the end, and nothing is said. Slices are such choices too:
-their start depends on whether the array has items at all.
+their start depends on whether the array has items at all. Nor does it always see that what is
+written by a chosen pointer overwrites what was read from an array by its own name.
+
+So such a number goes through a function that Enzyme does not compute again, and that LLVM does not
+look into. A mark on the load was lost where LLVM, which has another go before Enzyme, made one load
+of two: one by either of two pointers.
 """
 
 from __future__ import annotations
@@ -12,49 +17,93 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
-from ._ir_text import LOCAL, Function, next_node, with_functions
+from ._ir_text import LOCAL, Function, label_of, with_functions
+from ._later_turns import LaterTurns
 
 _MADE = re.compile(rf"^  ({LOCAL}) = (getelementptr|select|phi ptr|load ptr|alloca)\b(.*)", re.M)
 _POINTER = re.compile(rf"\bptr ({LOCAL})")
 _WAY = re.compile(rf"\[ ({LOCAL}|\w+), ")
 _STORED = re.compile(rf"^  store ptr ({LOCAL}), ptr ({LOCAL})", re.M)
+_WRITTEN = re.compile(
+    rf"^  (?:store (?!ptr)[^\n]*?, |(?:tail )?call void @llvm\.mem[^(]*\()"
+    rf"ptr (?:[^%,]* )?({LOCAL})",
+    re.M,
+)
 _READ_ONLY = re.compile(rf"\bptr [^,]*\breadonly\b[^,]* ({LOCAL})(?=,|$)")
-# Integers, marked so, end in a crash of Enzyme's.
-_NUMBER = re.compile(rf"^  {LOCAL} = load (?:double|float), ptr ({LOCAL})[^\n]*", re.M)
+_FLOATS = ("double", "float")
+KINDS = (*_FLOATS, "i64", "i32", "i16", "i8")
+_NUMBER = re.compile(rf"^  ({LOCAL})( = load ({'|'.join(KINDS)}), ptr ({LOCAL})[^\n]*)", re.M)
+KEPT = "kept"
+# optnone, or LLVM finds that it returns its argument.
+_IDENTITY = f"""
+define internal {{0}} @{KEPT}_{{0}}({{0}} %x) noinline optnone nounwind willreturn memory(none) {{{{
+  ret {{0}} %x
+}}}}
+"""
 
 
-def with_chosen_places_kept(ir: str) -> str:
-    """The module with every such load marked; not those of arrays that are only read.
+def with_chosen_places_kept(ir: str, *, all_turns: bool = False) -> str:
+    """The module with every such number kept; not those of arrays that are only read.
 
     Parameters
     ----------
     ir : str
         As Enzyme gets it: optimised, and all in one function.
+    all_turns : bool
+        Whether what a loop reads of an array that it writes to is kept wherever that is, as it must
+        be in a module that is not optimised, where addresses do not tell.
     """
-    node = next_node(ir)
-    marked = with_functions(ir, lambda function: _Pointers(function).marked(node))
-    return f"{marked}\n!{node} = !{{}}\n" if marked != ir else ir
+    kept = with_functions(ir, lambda function: _Pointers(function).kept(all_turns))
+    kinds = [kind for kind in KINDS if f"@{KEPT}_{kind}(" in kept]
+    return kept + "".join(map(_IDENTITY.format, kinds))
 
 
 class _Pointers:
     """Where the pointers of a function lead."""
 
     def __init__(self, function: Function) -> None:
-        self._text = function.text
+        self._text, self._blocks = function.text, function.blocks
         self._made = {name: (kind, rest) for name, kind, rest in _MADE.findall(self._text)}
         self._read_only = set(_READ_ONLY.findall(", ".join(function.parameters)))
         self._stored: defaultdict[str, list[str]] = defaultdict(list)
         for value, place in _STORED.findall(self._text):
             self._stored[place].append(value)
+        self._overwritten = set[str]()
+        for place in set(_WRITTEN.findall(self._text)):
+            roots, chosen = self._ways(place)
+            self._overwritten |= roots if chosen else set()
 
-    def marked(self, node: int) -> str:
-        def mark(found: re.Match[str]) -> str:
-            return f"{found[0]}, !enzyme_mustcache !{node}" if self._is_open(found[1]) else found[0]
+    def kept(self, all_turns: bool) -> str:
+        turns = LaterTurns(self._blocks, lambda place: self._ways(place)[0])
+        block, lines = next(iter(self._blocks)), list[str]()
+        for line in self._text.splitlines():
+            block = label_of(line) or block
+            read = _NUMBER.match(line)
+            if read and self._may_change(read[4], read[3] in _FLOATS, block, turns, all_turns):
+                name, load, kind, _ = read.groups()
+                before = f'%"read {name[1:].strip(chr(34))}"'
+                call = f"  {name} = call {kind} @{KEPT}_{kind}({kind} {before})"
+                lines += [f"  {before}{load}", call]
+            else:
+                lines.append(line)
+        return "\n".join(lines)
 
-        return _NUMBER.sub(mark, self._text)
+    def _may_change(
+        self, place: str, is_float: bool, block: str, turns: LaterTurns, all_turns: bool
+    ) -> bool:
+        if self._ways(place)[0] <= self._read_only:
+            return False
+        # Of integers at chosen places Enzyme keeps what it needs.
+        open_ = is_float and self._is_open(place)
+        return open_ or turns.may_overwrite(place, block, anywhere=is_float and all_turns)
 
     def _is_open(self, pointer: str) -> bool:
-        """Whether it was chosen or read, and may lead to what is written."""
+        """Whether it or what writes there was chosen or read; not where nothing is written."""
+        roots, chosen = self._ways(pointer)
+        return not roots.isdisjoint(self._overwritten) or (chosen and not roots <= self._read_only)
+
+    def _ways(self, pointer: str) -> tuple[set[str], bool]:
+        """What it may lead to, and whether it was chosen or read."""
         roots, seen, waiting, chosen = set[str](), set[str](), [pointer], False
         while waiting:
             name = waiting.pop()
@@ -80,7 +129,7 @@ class _Pointers:
                     roots.add(name)
             else:
                 roots.add(name)
-        return chosen and not roots <= self._read_only
+        return roots, chosen
 
     def _start(self, name: str) -> str:
         while self._made.get(name, ("",))[0] == "getelementptr":

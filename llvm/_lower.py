@@ -262,18 +262,23 @@ def _shortened(found: re.Match[str]) -> str:
 
 def _link_recursive_calls(linked: Any) -> set[str]:
     """Link in what is called through pointers ``.numba.unresolved$NAME``, and return the names."""
-    prefix = RECURSIVE
-    names = {
-        g.name.removeprefix(prefix) for g in linked.global_variables if g.name.startswith(prefix)
-    }
-    if not names:
-        return names
-    defined = {f.name for f in linked.functions if not f.is_declaration}
-    for name in sorted(names - defined):
-        callee = libraries[name]._get_module_for_linking().clone()
-        callee.get_function(name).linkage = "external"
-        linked.link_in(callee)
-    return names
+    found = set[str]()
+    # What is linked in may call others, or itself with arguments of other types.
+    while (
+        names := {
+            g.name.removeprefix(RECURSIVE)
+            for g in linked.global_variables
+            if g.name.startswith(RECURSIVE)
+        }
+        - found
+    ):
+        found |= names
+        defined = {f.name for f in linked.functions if not f.is_declaration}
+        for name in sorted(names - defined):
+            callee = libraries[name]._get_module_for_linking().clone()
+            callee.get_function(name).linkage = "external"
+            linked.link_in(callee)
+    return found
 
 
 def _with_recursive_calls(text: str, names: set[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -20,6 +21,10 @@ from ._undefined import undefined_use
 # Bytes for both derivatives in one run. What takes more searches for ways back in the loops of the
 # first, which `_early_exits` shortens in between two runs.
 _MEMORY_OF_BOTH = 2 << 30
+
+# Enzyme says that a place which holds the address of kept values always holds the same, although
+# `realloc` moves them as a loop goes on: LLVM reads it once, and what is kept goes to freed memory.
+_INVARIANT = re.compile(r", !invariant\.group !\d+")
 
 
 def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple[str, str]:
@@ -51,14 +56,15 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
     def optimised_first() -> str:
         return optimised(module, lambda hidden: enzyme.run(hidden, flags))
 
-    def safe(text: str) -> str:
-        return with_short_ways_back(with_chosen_places_kept(reordered(text)))
+    def safe(text: str, *, all_turns: bool = False) -> str:
+        kept = with_chosen_places_kept(reordered(text), all_turns=all_turns)
+        return with_short_ways_back(kept)
 
     def once(text: str, **limits: int) -> tuple[str, str]:
         result, said = enzyme.run_and_listen(text, flags, **limits)
         if wrong := undefined_use(result):
             raise refused(*wrong, name, mode)
-        return result, said
+        return _INVARIANT.sub("", result), said
 
     def twice(text: str) -> tuple[str, str]:
         backwards, said = once(backwards_alone(text))
@@ -71,7 +77,7 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
             lambda: safe(optimised_first()),
             # Where Enzyme does not see the types of what LLVM has optimised twice. What LLVM
             # unrolls stands in the wrong order then.
-            lambda: safe(passed(module, "O0")),
+            lambda: safe(passed(module, "O0"), all_turns=True),
         ]
     elif may_search_long(module):
         shortened = with_short_ways_back(before := optimised_first())

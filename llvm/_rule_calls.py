@@ -173,7 +173,10 @@ def make_call_stub(rule: Rule) -> Any:
 
     @intrinsic
     def opaque_call(typing_context: Any, args: Any) -> Any:
-        argument_types = tuple(args.types)
+        # Constant arrays of a program are read-only for Numba; their shadows are not.
+        argument_types = tuple(
+            ty.copy(readonly=False) if isinstance(ty, types.Array) else ty for ty in args.types
+        )
         flat = [leaf.llvm_type for ty in argument_types for leaf in leaves(ty)]
         call = RuledCall(_name(rule, argument_types), rule, argument_types)
         ruled_calls[call.symbol] = call

@@ -3,7 +3,7 @@
 1. A scratch array marked constant.            2. Constant and varying pointers mixed by a branch.
 3. The same memory passed twice.               4. A rule that adds to what does not vary.
 5. Forward mode alone: Enzyme does not start.  6. Arguments that a visible body does not use.
-7. Shadows of what a loop allocates, not cleared.
+7. Shadows of what a loop allocates, not cleared. 8. Kept values that are moved as a loop goes on.
 """
 
 import numba
@@ -532,3 +532,30 @@ def test_memory_is_not_taken_for_a_shadow(function):
         _, tangent = jvp(function, (X, 3), (C, None))
         got = grad(function)(X, 3)
         np.testing.assert_allclose(got @ C, tangent, rtol=1e-13)
+
+
+# 8. A division may raise, so that nobody knows how many values the inner loop will keep, and they
+# are moved as they become more. LLVM was told that their address does not change.
+
+
+@numba.njit
+def with_a_way_out(x):
+    p = x.reshape(5, 5).copy()
+    q = p.copy()
+    for _ in range(2):
+        for i in range(5):
+            for j in range(5):
+                a = p[i, j] - p[i - 1, j]
+                s = p[i, j] / np.sqrt(p[i, j] ** 2 + 0.1)
+                g = np.sqrt(a * a + 0.01) if s > 0 else 1.0
+                q[i, j] = p[i, j] - 0.1 * s * (g - 1)
+        p, q = q, p
+    return (p**2).sum()
+
+
+def test_kept_values_that_are_moved():
+    rng = np.random.default_rng(101)
+    x, v = rng.standard_normal((2, 25))
+    _, expected = jvp(with_a_way_out, (x,), (v,))
+    for _ in range(4):  # what was freed holds something else each time
+        np.testing.assert_allclose(grad(with_a_way_out)(x) @ v, expected, rtol=1e-13)

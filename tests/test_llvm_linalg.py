@@ -182,3 +182,22 @@ def test_exceptions_are_those_of_numba(which):
     with pytest.raises(ValueError, match="incompatible") as got:
         grad(unfit)(*arguments)
     assert str(got.value) == str(want.value)
+
+
+CONSTANT = np.array([[1.0, 2.0], [3.0, 5.0]])
+
+
+@numba.njit
+def with_a_constant(x):
+    return (CONSTANT @ x @ CONSTANT).sum() + np.linalg.solve(CONSTANT, x)[0, 1]
+
+
+def test_constants_of_the_program():
+    """Numba's type of them is read-only, which was taken for that of their shadows."""
+    before = CONSTANT.copy()
+    ones = np.ones(2)
+    want = np.outer(CONSTANT.T @ ones, CONSTANT @ ones)
+    want[:, 1] += np.linalg.inv(CONSTANT)[0]
+    got = grad(with_a_constant)(np.eye(2))
+    np.testing.assert_allclose(got, want, rtol=0, atol=64 * EPS * np.abs(want).max())
+    assert before.tobytes() == CONSTANT.tobytes()

@@ -91,6 +91,32 @@ def ranked(x, c):
 
 
 @numba.njit
+def quicksort(a, low, high):
+    if low >= high:
+        return
+    pivot, i, j = a[(low + high) // 2], low, high
+    while i <= j:
+        while a[i] < pivot:
+            i += 1
+        while a[j] > pivot:
+            j -= 1
+        if i <= j:
+            a[i], a[j] = a[j], a[i]
+            i += 1
+            j -= 1
+    quicksort(a, low, j)
+    quicksort(a, i, high)
+
+
+@numba.njit
+def ranked_in_place(x, c):
+    """Numba compiles it for the literals 0 and 7, and that calls the one for any integers."""
+    a = x.copy()
+    quicksort(a, 0, 7)
+    return (a * c).sum()
+
+
+@numba.njit
 def scaled(out, a, b, depth):
     """`which` is now what varies, now a constant; the names change sides from call to call."""
     which = out if depth > 1.5 else a
@@ -202,11 +228,12 @@ def test_fourier():
     np.testing.assert_allclose(tangent, want @ V, rtol=1e-13)
 
 
-def test_sorting():
+@pytest.mark.parametrize("function", [ranked, ranked_in_place])
+def test_sorting(function):
     want = np.empty(8)
     want[np.argsort(X)] = C
-    np.testing.assert_array_equal(grad(ranked)(X, C), want)
-    np.testing.assert_allclose(jvp(ranked, (X, C), (V, None))[1], want @ V, rtol=1e-14)
+    np.testing.assert_array_equal(grad(function)(X, C), want)
+    np.testing.assert_allclose(jvp(function, (X, C), (V, None))[1], want @ V, rtol=1e-14)
 
 
 @pytest.mark.parametrize("function", [in_place, starts_from_ones])

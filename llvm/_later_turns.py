@@ -1,0 +1,192 @@
+"""Which numbers that a loop reads a later turn of it may overwrite: another fault of Enzyme.
+
+It asks LLVM whether a store overwrites what was read, and LLVM answers for one turn of a loop:
+``s[t + 1]`` and ``s[t]`` are not the same place in one turn, nor are ``d[k]`` and ``d[1 - k]``.
+One turn later they are, and ``s[t] = f(s[t + 1])`` had a gradient of what stood there at the end.
+
+Here addresses are sums of names times numbers. Where those of a load and of a store in one loop
+differ by what may be known not to be zero in one turn, the number is to be kept. Where they do not,
+Enzyme gets the right answer, and may compute again what it would otherwise keep.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+
+from ._ir_text import LOCAL, leads_to
+
+_MADE = re.compile(rf"^  ({LOCAL}) = (.*)")
+_STORE = re.compile(rf"^  store (?!ptr)[^\n]*?, ptr ({LOCAL})")
+_COPY = re.compile(
+    rf"^  (?:tail )?call void @llvm\.mem(?:cpy|move|set)\.[^(]*\(ptr (?:[^%,]* )?({LOCAL})"
+)
+_VALUE = rf"({LOCAL}|-?\d+)"
+_BYTES = {"i8": 1, "i16": 2, "i32": 4, "float": 4, "i64": 8, "double": 8, "ptr": 8}
+_BYTES |= {"{ float, float }": 8, "{ double, double }": 16}  # complex numbers
+_PLACE = re.compile(
+    rf"getelementptr (?:\w+ )*?({'|'.join(_BYTES)}), ptr ({LOCAL}), i64 {_VALUE}(?:, i32 ([01]))?$"
+)
+_SUM = re.compile(rf"(add|sub|mul|shl|or disjoint) (?:\w+ )*?i\d+ {_VALUE}, {_VALUE}$")
+_SAME = re.compile(rf"(?:[sz]ext|trunc|freeze) (?:\w+ )*?i\d+ {_VALUE}(?: to i\d+)?$")
+_CHANGED = re.compile(rf"(?:xor|add|sub) (?:\w+ )*?i\d+ {_VALUE}, {_VALUE}$")
+_MOST_TERMS = 8
+
+Form = dict[tuple[str, ...], int]
+"""A sum: how often each product of names is in it, and under () the number."""
+
+
+class LaterTurns:
+    """The outermost loops of a function, and what is written in them.
+
+    Parameters
+    ----------
+    blocks : mapping
+        The text of each of its blocks, by name.
+    roots : callable
+        The allocations and arguments that a pointer, by name, may lead to.
+    """
+
+    def __init__(self, blocks: Mapping[str, str], roots: Callable[[str], set[str]]) -> None:
+        self._roots = roots
+        self._made: dict[str, str] = {}
+        self._block: dict[str, str] = {}
+        self._forms: dict[str, Form] = {}
+        places: list[tuple[str, str]] = []
+        for block, text in blocks.items():
+            for line in text.splitlines():
+                if made := _MADE.match(line):
+                    self._made[made[1]] = re.sub(r", (?:align|!).*", "", made[2])
+                    self._block[made[1]] = block
+                elif place := _STORE.match(line) or _COPY.match(line):
+                    places.append((block, place[1]))
+        self._loop = _loops({name: leads_to(text) for name, text in blocks.items()})
+        # By loop and root: the addresses, those that differ by numbers alone under one key.
+        self._written: defaultdict[tuple[int, str], dict[Terms, set[int]]] = defaultdict(dict)
+        for block, place in places:
+            if (loop := self._loop.get(block)) is not None:
+                terms, number = _split(self._form(place))
+                for root in roots(place):
+                    self._written[loop, root].setdefault(terms, set()).add(number)
+
+    def may_overwrite(self, place: str, block: str, *, anywhere: bool = False) -> bool:
+        """Whether a later turn may write where LLVM takes it not to, to what a block reads.
+
+        With `anywhere`, whatever is read in a loop, but for variables on the stack.
+        """
+        loop = self._loop.get(block)
+        if loop is None:
+            return False
+        terms, number = _split(self._form(place))
+        if anywhere:
+            return not all(map(self._is_on_stack, self._roots(place)))
+        for root in self._roots(place):
+            for others, numbers in self._written.get((loop, root), {}).items():
+                apart = any(number != n for n in numbers)
+                if self._may_be_told_apart(terms, others, apart, loop):
+                    return True
+        return False
+
+    def _is_on_stack(self, root: str) -> bool:
+        return self._made.get(root, "").startswith("alloca")
+
+    def _may_be_told_apart(self, terms: Terms, others: Terms, apart: bool, loop: int) -> bool:
+        """Whether two places may be known not to be the same in one turn, and only there.
+
+        That takes something that both depend on, or things that change together. Two counters of
+        different loops may be equal at any time.
+        """
+        left = [name for names, _ in terms ^ others for name in names]
+        blocks = [self._block.get(n, "") for n in left if self._made.get(n, "").startswith("phi")]
+        related = any(self._is_made_of(a, b) for a in left for b in left)
+        if related or len(set(blocks)) < len(blocks):
+            return True
+        shared = [name for names, _ in terms & others for name in names]
+        if not any(self._loop.get(self._block.get(name, "")) == loop for name in shared):
+            return False
+        return apart or len(blocks) < len(left) or len(left) > 2
+
+    def _is_made_of(self, one: str, other: str) -> bool:
+        changed = _CHANGED.match(self._made.get(one, ""))
+        return changed is not None and other in changed.groups()
+
+    def _form(self, value: str) -> Form:
+        if not value.startswith("%"):
+            return {(): int(value)}
+        if value not in self._forms:
+            form = self._sum(self._made.get(value, ""))
+            if form is None or len(form) > _MOST_TERMS:
+                form = {(value,): 1}
+            self._forms[value] = form
+        return self._forms[value]
+
+    def _sum(self, operation: str) -> Form | None:
+        if place := _PLACE.match(operation):
+            step = {(): _BYTES[place[1]]}
+            field = {(): _BYTES[place[1]] // 2 * int(place[4] or 0)}
+            start = _added(self._form(place[2]), field)
+            return _added(start, _multiplied(self._form(place[3]), step))
+        if same := _SAME.match(operation):
+            return self._form(same[1])
+        if not (found := _SUM.match(operation)):
+            return None
+        kind, one, other = found[1], self._form(found[2]), self._form(found[3])
+        if kind == "mul":
+            return _multiplied(one, other)
+        if kind == "shl":
+            return _multiplied(one, {(): 1 << other[()]}) if set(other) == {()} else None
+        return _added(one, _multiplied(other, {(): -1}) if kind == "sub" else other)
+
+
+Terms = frozenset[tuple[tuple[str, ...], int]]
+
+
+def _split(form: Form) -> tuple[Terms, int]:
+    return frozenset((term, n) for term, n in form.items() if term), form.get((), 0)
+
+
+def _added(one: Form, other: Form) -> Form:
+    found = {term: one.get(term, 0) + other.get(term, 0) for term in {**one, **other}}
+    return {term: number for term, number in found.items() if number}
+
+
+def _multiplied(one: Form, other: Form) -> Form:
+    found: defaultdict[tuple[str, ...], int] = defaultdict(int)
+    for a, m in one.items():
+        for b, n in other.items():
+            found[tuple(sorted(a + b))] += m * n
+    return {term: number for term, number in found.items() if number}
+
+
+def _loops(successors: dict[str, list[str]]) -> dict[str, int]:
+    """The outermost loop of each block that is in one, by Tarjan's algorithm."""
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    waiting: dict[str, None] = {}
+    found: dict[str, int] = {}
+    for first in successors:
+        path = [] if first in number else [(first, iter(successors[first]))]
+        while path:
+            block, rest = path[-1]
+            if block not in number:
+                number[block] = lowest[block] = len(number)
+                waiting[block] = None
+            for successor in rest:
+                if successor not in number:
+                    path.append((successor, iter(successors.get(successor, ()))))
+                    break
+                if successor in waiting:
+                    lowest[block] = min(lowest[block], number[successor])
+            else:
+                path.pop()
+                if path:
+                    outer = path[-1][0]
+                    lowest[outer] = min(lowest[outer], lowest[block])
+                if lowest[block] == number[block]:
+                    part: list[str] = []
+                    while not part or part[-1] != block:
+                        part.append(waiting.popitem()[0])
+                    if len(part) > 1 or block in successors[block]:
+                        found.update(dict.fromkeys(part, number[block]))
+    return found
