@@ -19,13 +19,14 @@ from ._parallel_runtime import KEY
 from ._target_machine import run_pipeline, target_description, target_machine
 
 _KEPT = "enzyme_sht_kept_blocks"
-_SLOTS = 64
+_SLOTS = 512
+_WORDS = 2 * _SLOTS + 2  # blocks, bytes in them, whose turn it is to go, what they were last
 _LARGE, _TOO_LARGE = 1 << 16, 1 << 26  # bytes; smaller ones malloc keeps itself
 _MOST = 1 << 29  # bytes kept in all
 
 RUNTIME = f"""
 @{KEY} = external global i64
-@{_KEPT} = external global [{_SLOTS + 2} x i64]
+@{_KEPT} = external global [{_WORDS} x i64]
 declare ptr @malloc(i64)
 declare ptr @realloc(ptr, i64)
 declare void @free(ptr)
@@ -127,8 +128,9 @@ end:
   ret void
 }}
 
-; Put a block at the place of a malloc of its size plus at least 95 bytes, into the ring.
-define ptr @arena_link(ptr %raw, i64 %size) noinline {{
+; Put a block at the place of a malloc of its size plus at least 95 bytes, into the ring. Whether it
+; grows is the lowest bit of what it says of its place.
+define ptr @arena_link(ptr %raw, i64 %size, i64 %grows) noinline {{
   %address = ptrtoint ptr %raw to i64
   %past = add i64 %address, 95
   %start = and i64 %past, -64
@@ -138,7 +140,8 @@ define ptr @arena_link(ptr %raw, i64 %size) noinline {{
   %previous = getelementptr ptr, ptr %header, i64 1
   %place = getelementptr ptr, ptr %header, i64 2
   %length = getelementptr i64, ptr %header, i64 3
-  store ptr %raw, ptr %place
+  %marked = or i64 %address, %grows
+  store i64 %marked, ptr %place
   store i64 %size, ptr %length
   %key = load i64, ptr @{KEY}
   %mine = call ptr @pthread_getspecific(i64 %key)
@@ -184,12 +187,20 @@ define i64 @arena_total(i64 %size) {{
   ret i64 %rounded
 }}
 
-; A spare block of some size from `least` to `most`, or null. A spare block holds its size.
-define ptr @arena_spare(i64 %least, i64 %most) noinline {{
+; A spare block of some size from `least` to `most`, or null. A spare block holds its size, and
+; whether it grew: of those that grow and those that do not, each would take what the other needs.
+; Only what was so when the slot was last filled is taken to be looked at.
+define ptr @arena_spare(i64 %least, i64 %most, i64 %grows) noinline {{
   %large = icmp uge i64 %least, {_LARGE}
   br i1 %large, label %look, label %none
 look:
   %k = phi i64 [0, %0], [%after, %next]
+  %hint = add i64 %k, {_SLOTS + 2}
+  %said = getelementptr i64, ptr @{_KEPT}, i64 %hint
+  %last = load atomic i64, ptr %said monotonic, align 8
+  %was = call i1 @arena_fits(i64 %last, i64 %least, i64 %most, i64 %grows)
+  br i1 %was, label %see, label %next
+see:
   %slot = getelementptr ptr, ptr @{_KEPT}, i64 %k
   %seen = load atomic ptr, ptr %slot monotonic, align 8
   %nothing = icmp eq ptr %seen, null
@@ -199,10 +210,8 @@ take:
   %empty = icmp eq ptr %spare, null
   br i1 %empty, label %next, label %compare
 compare:
-  %size = load i64, ptr %spare
-  %enough = icmp uge i64 %size, %least
-  %not_too_much = icmp ule i64 %size, %most
-  %fits = and i1 %enough, %not_too_much
+  %kind = load i64, ptr %spare
+  %fits = call i1 @arena_fits(i64 %kind, i64 %least, i64 %most, i64 %grows)
   br i1 %fits, label %found, label %put_back
 put_back:
   %displaced = atomicrmw xchg ptr %slot, ptr %spare acq_rel
@@ -213,6 +222,7 @@ next:
   %end = icmp eq i64 %after, {_SLOTS}
   br i1 %end, label %none, label %look
 found:
+  %size = and i64 %kind, -2
   %bytes = getelementptr i64, ptr @{_KEPT}, i64 {_SLOTS}
   %before = atomicrmw sub ptr %bytes, i64 %size monotonic
   ret ptr %spare
@@ -220,9 +230,21 @@ none:
   ret ptr null
 }}
 
+; Whether a spare block is of such a size and kind: the lowest bit says whether it grew.
+define i1 @arena_fits(i64 %kind, i64 %least, i64 %most, i64 %grows) {{
+  %size = and i64 %kind, -2
+  %grew = and i64 %kind, 1
+  %enough = icmp uge i64 %size, %least
+  %not_too_much = icmp ule i64 %size, %most
+  %alike = icmp eq i64 %grew, %grows
+  %in_size = and i1 %enough, %not_too_much
+  %fits = and i1 %in_size, %alike
+  ret i1 %fits
+}}
+
 ; Blocks of the system's, or spare ones of just that size.
 define ptr @arena_malloc(i64 %total) noinline {{
-  %spare = call ptr @arena_spare(i64 %total, i64 %total)
+  %spare = call ptr @arena_spare(i64 %total, i64 %total, i64 0)
   %none = icmp eq ptr %spare, null
   br i1 %none, label %fresh, label %found
 found:
@@ -236,13 +258,14 @@ fresh:
 ; call before. Null if there is none. Its size in front is what it has room for.
 define ptr @arena_roomy(i64 %total) noinline {{
   %most = shl i64 %total, 4
-  %raw = call ptr @arena_spare(i64 %total, i64 %most)
+  %raw = call ptr @arena_spare(i64 %total, i64 %most, i64 1)
   %none = icmp eq ptr %raw, null
   br i1 %none, label %end, label %link
 link:
-  %whole = load i64, ptr %raw
+  %kind = load i64, ptr %raw
+  %whole = and i64 %kind, -2
   %room = sub i64 %whole, 95
-  %block = call ptr @arena_link(ptr %raw, i64 %room)
+  %block = call ptr @arena_link(ptr %raw, i64 %room, i64 1)
   ret ptr %block
 end:
   ret ptr null
@@ -253,7 +276,8 @@ define void @arena_give_back(ptr %spare) noinline {{
   %none = icmp eq ptr %spare, null
   br i1 %none, label %end, label %some
 some:
-  %size = load i64, ptr %spare
+  %kind = load i64, ptr %spare
+  %size = and i64 %kind, -2
   %bytes = getelementptr i64, ptr @{_KEPT}, i64 {_SLOTS}
   %before = atomicrmw sub ptr %bytes, i64 %size monotonic
   call void @free(ptr %spare)
@@ -262,13 +286,21 @@ end:
   ret void
 }}
 
-define void @arena_free(ptr %raw, i64 %total) noinline {{
+define void @arena_say(i64 %k, i64 %kind) {{
+  %hint = add i64 %k, {_SLOTS + 2}
+  %said = getelementptr i64, ptr @{_KEPT}, i64 %hint
+  store atomic i64 %kind, ptr %said monotonic, align 8
+  ret void
+}}
+
+define void @arena_free(ptr %raw, i64 %total, i64 %grew) noinline {{
   %above = icmp uge i64 %total, {_LARGE}
   %below = icmp ule i64 %total, {_TOO_LARGE}
   %keep = and i1 %above, %below
   br i1 %keep, label %start, label %give_back
 start:
-  store i64 %total, ptr %raw
+  %kind = or i64 %total, %grew
+  store i64 %kind, ptr %raw
   %bytes = getelementptr i64, ptr @{_KEPT}, i64 {_SLOTS}
   %turn = getelementptr i64, ptr @{_KEPT}, i64 {_SLOTS + 1}
   %before = atomicrmw add ptr %bytes, i64 %total monotonic
@@ -276,9 +308,16 @@ start:
 look:
   %k = phi i64 [0, %start], [%after, %next]
   %slot = getelementptr ptr, ptr @{_KEPT}, i64 %k
+  %seen = load atomic ptr, ptr %slot monotonic, align 8
+  %free = icmp eq ptr %seen, null
+  br i1 %free, label %put, label %next
+put:
   %pair = cmpxchg ptr %slot, ptr null, ptr %raw acq_rel monotonic
   %done = extractvalue {{ptr, i1}} %pair, 1
-  br i1 %done, label %limit, label %next
+  br i1 %done, label %say, label %next
+say:
+  call void @arena_say(i64 %k, i64 %kind)
+  br label %limit
 next:
   %after = add i64 %k, 1
   %full = icmp eq i64 %after, {_SLOTS}
@@ -289,10 +328,11 @@ replace:
   %any = urem i64 %whose, {_SLOTS}
   %place = getelementptr ptr, ptr @{_KEPT}, i64 %any
   %old = atomicrmw xchg ptr %place, ptr %raw acq_rel
+  call void @arena_say(i64 %any, i64 %kind)
   call void @arena_give_back(ptr %old)
   br label %limit
 limit:
-  %tries = phi i64 [0, %look], [0, %replace], [%more, %evict]
+  %tries = phi i64 [0, %say], [0, %replace], [%more, %evict]
   %held = load atomic i64, ptr %bytes monotonic, align 8
   %over = icmp ugt i64 %held, {_MOST}
   %again = icmp ult i64 %tries, {_SLOTS}
@@ -320,7 +360,7 @@ allockind("alloc,uninitialized") "alloc-family"="arena" memory(inaccessiblemem: 
   %failed = icmp eq ptr %raw, null
   br i1 %failed, label %none, label %link
 link:
-  %block = call ptr @arena_link(ptr %raw, i64 %size)
+  %block = call ptr @arena_link(ptr %raw, i64 %size, i64 0)
   ret ptr %block
 none:
   ret ptr null
@@ -378,7 +418,9 @@ copy:
 move:
   call void @arena_unlink(ptr %header)
   %place = getelementptr ptr, ptr %header, i64 2
-  %raw = load ptr, ptr %place
+  %marked = load i64, ptr %place
+  %where = and i64 %marked, -2
+  %raw = inttoptr i64 %where to ptr
   %from = ptrtoint ptr %raw to i64
   %at = ptrtoint ptr %block to i64
   %offset = sub i64 %at, %from
@@ -398,7 +440,7 @@ shift:
   call void @llvm.memmove.p0.p0.i64(ptr %target, ptr %content, i64 %count, i1 false)
   br label %link
 link:
-  %linked = call ptr @arena_link(ptr %moved, i64 %size)
+  %linked = call ptr @arena_link(ptr %moved, i64 %size, i64 1)
   ret ptr %linked
 }}
 
@@ -410,11 +452,14 @@ some:
   %header = getelementptr i8, ptr %block, i64 -32
   call void @arena_unlink(ptr %header)
   %place = getelementptr ptr, ptr %header, i64 2
-  %raw = load ptr, ptr %place
+  %marked = load i64, ptr %place
+  %grew = and i64 %marked, 1
+  %where = and i64 %marked, -2
+  %raw = inttoptr i64 %where to ptr
   %length = getelementptr i64, ptr %header, i64 3
   %size = load i64, ptr %length
   %total = call i64 @arena_total(i64 %size)
-  call void @arena_free(ptr %raw, i64 %total)
+  call void @arena_free(ptr %raw, i64 %total, i64 %grew)
   br label %end
 end:
   ret void
@@ -434,7 +479,7 @@ def provide_arena() -> None:
     key = ctypes.c_size_t(0)  # pthread_key_t is an unsigned int on Linux, a long on macOS
     if process.pthread_key_create(ctypes.byref(key), None) != 0:
         raise MemoryError("no key left for the memory of compiled derivatives")
-    slots = (ctypes.c_int64 * (_SLOTS + 2))()  # blocks, bytes in them, whose turn it is to go
+    slots = (ctypes.c_int64 * _WORDS)()
     llvm.add_symbol(KEY, ctypes.addressof(key))
     llvm.add_symbol(_KEPT, ctypes.addressof(slots))
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())

@@ -45,11 +45,11 @@ def with_choices_kept(ir: str) -> str:
     """The module with every such choice behind a call; as it was, if there is none."""
     module = llvm.parse_assembly(ir)
     passes = llvm.create_new_module_pass_manager()
-    # Variables first, and again: inlining then simplifies what it copies. Of a program with the
-    # arrays of a Transform, which are put together and taken apart in each call, half is left.
-    passes.add_sroa_pass()
     passes.add_always_inliner_pass()
     passes.add_sroa_pass()
+    # Of a program with the arrays of a Transform, which are put together and taken apart in each
+    # call, half is left. With variables before inlining as well, the gradient of reaction and
+    # diffusion takes 1.14 times as long.
     passes.add_dead_code_elimination_pass()
     passes.run(
         module, llvm.create_pass_builder(target_machine(), llvm.create_pipeline_tuning_options())

@@ -1,6 +1,7 @@
 """Memory of compiled derivatives: blocks that grow, that are spare, and that are given back."""
 
 import ctypes
+import threading
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -99,3 +100,39 @@ def test_a_large_spare_block_is_not_taken_for_a_small_one(call):
     (small,) = call(lambda: grown([MEGABYTE]))
     assert not large <= small < large + 48 * MEGABYTE
     assert call(lambda: allocate(48 * MEGABYTE)) == large
+
+
+def test_many_spare_blocks(call):
+    """More than half of the places: none of them is fresh the second time."""
+    allocate = function("arena_allocate", PLACE, WORD)
+    sizes = [150_000 + 10_000 * (k % 7) for k in range(300)]
+
+    def all_of_them():
+        return {allocate(size) for size in sizes}
+
+    first = call(all_of_them)
+    assert call(all_of_them) == first
+
+
+def test_from_many_threads(call):
+    """Each block belongs to one thread at a time."""
+    allocate = function("arena_allocate", PLACE, WORD)
+    wrong = []
+
+    def work(number):
+        def body():
+            values = [numbers(allocate(100_000 + 50_000 * (k % 3)), 12_500) for k in range(20)]
+            for each in values:
+                each[:] = number
+            grown([70_000 << k for k in range(4)], number)
+            wrong.extend(number for each in values if not (each == number).all())
+
+        for _ in range(20):
+            call(body)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
