@@ -31,11 +31,15 @@ def write_arrays_ourselves(is_ours: Callable[[Any], bool]) -> None:
     make, indices = arrayobj._empty_nd_impl, npyimpl._ArrayIndexingHelper.update_indices
     reshape = arrayobj._attempt_nocopy_reshape
 
-    def make_array(context: Any, builder: Any, ty: Any, shapes: Any) -> Any:
-        array = make(context, builder, ty, shapes)
-        if is_ours(context) and isinstance(ty.dtype, (*FLOATING, types.Integer, types.Boolean)):
+    def state_type(builder: Any, ty: Any, array: Any) -> None:
+        if isinstance(ty.dtype, (*FLOATING, types.Integer, types.Boolean)):
             data = builder.bitcast(array.data, POINTER)
             state_memory_types(builder.module, builder, [Leaf("array", ty.dtype)], [data])
+
+    def make_array(context: Any, builder: Any, ty: Any, shapes: Any) -> Any:
+        array = make(context, builder, ty, shapes)
+        if is_ours(context):
+            state_type(builder, ty, array)
         return array
 
     def update_indices(self: Any, loop_indices: Any, name: str) -> None:
@@ -53,6 +57,7 @@ def write_arrays_ourselves(is_ours: Callable[[Any], bool]) -> None:
     ) -> Any:
         if not is_ours(context):
             return reshape(context, builder, ty, array, count, shape, strides)
+        state_type(builder, ty, array)
         if ty.layout == "C":
             return _contiguous_strides(builder, array, count, shape, strides)
         apart = _Description(builder, array)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from functools import cached_property
 
 from ._ir_text import LOCAL, Function, label_of, with_functions
 from ._later_turns import LaterTurns
@@ -33,6 +34,14 @@ _READ_ONLY = re.compile(rf"\bptr [^,]*\breadonly\b[^,]* ({LOCAL})(?=,|$)")
 _FLOATS = ("double", "float")
 KINDS = (*_FLOATS, "i64", "i32", "i16", "i8")
 _NUMBER = re.compile(rf"^  ({LOCAL})( = load ({'|'.join(KINDS)}), ptr ({LOCAL})[^\n]*)", re.M)
+_USED = re.compile(rf"[\[ (]({LOCAL})(?! =)")
+# Sums, and multiples.
+_NUMERAL = r"-?(?:\d[\d.e+-]*|0x\w+)"
+_SUM = re.compile(
+    rf"^  ({LOCAL}) = (?:(?:fadd|fsub|fneg|phi) "
+    rf"|fmul [\w ]*(?:{LOCAL}, {_NUMERAL}|{_NUMERAL}, {LOCAL})$)"
+)
+_COPIED = re.compile(rf"^  store (?:{'|'.join(_FLOATS)}) ")
 KEPT = "kept"
 # optnone, or LLVM finds that it returns its argument.
 _IDENTITY = f"""
@@ -79,7 +88,8 @@ class _Pointers:
         for line in self._text.splitlines():
             block = label_of(line) or block
             read = _NUMBER.match(line)
-            if read and self._may_change(read[4], read[3] in _FLOATS, block, turns, all_turns):
+            is_kept = read and self._may_change(read, block, turns, all_turns)
+            if read and is_kept:
                 name, load, kind, _ = read.groups()
                 before = f'%"read {name[1:].strip(chr(34))}"'
                 call = f"  {name} = call {kind} @{KEPT}_{kind}({kind} {before})"
@@ -89,13 +99,41 @@ class _Pointers:
         return "\n".join(lines)
 
     def _may_change(
-        self, place: str, is_float: bool, block: str, turns: LaterTurns, all_turns: bool
+        self, read: re.Match[str], block: str, turns: LaterTurns, all_turns: bool
     ) -> bool:
+        """Whether what a load has read may be another number when the reverse pass needs it."""
+        name, _, kind, place = read.groups()
         if self._ways(place)[0] <= self._read_only:
             return False
+        is_float = kind in _FLOATS
         # Of integers at chosen places Enzyme keeps what it needs.
         open_ = is_float and self._is_open(place)
-        return open_ or turns.may_overwrite(place, block, anywhere=is_float and all_turns)
+        if not (open_ or turns.may_overwrite(place, block, anywhere=is_float and all_turns)):
+            return False
+        return not is_float or self._is_needed(name)
+
+    def _is_needed(self, name: str) -> bool:
+        """Whether derivatives depend on a number: not where it is only copied and added up."""
+        seen, waiting = set[str](), [name]
+        while waiting:
+            name = waiting.pop()
+            for line in self._uses[name]:
+                if sums := _SUM.match(line):
+                    if sums[1] not in seen:
+                        seen.add(sums[1])
+                        waiting.append(sums[1])
+                elif not _COPIED.match(line):
+                    return True
+        return False
+
+    @cached_property
+    def _uses(self) -> defaultdict[str, list[str]]:
+        """The lines in which each number is used."""
+        uses: defaultdict[str, list[str]] = defaultdict(list)
+        for line in self._text.splitlines():
+            for name in set(_USED.findall(line)):
+                uses[name].append(line)
+        return uses
 
     def _is_open(self, pointer: str) -> bool:
         """Whether it or what writes there was chosen or read; not where nothing is written."""

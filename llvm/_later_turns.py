@@ -11,6 +11,7 @@ Enzyme gets the right answer, and may compute again what it would otherwise keep
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -18,9 +19,11 @@ from collections.abc import Callable, Mapping
 from ._ir_text import LOCAL, leads_to
 
 _MADE = re.compile(rf"^  ({LOCAL}) = (.*)")
-_STORE = re.compile(rf"^  store (?!ptr)[^\n]*?, ptr ({LOCAL})")
+_STORE = re.compile(
+    rf"^  store (?!ptr)(?P<type>\w+|{{[^}}]*}}|<[^>]*>)[^\n]*?, ptr (?P<place>{LOCAL})"
+)
 _COPY = re.compile(
-    rf"^  (?:tail )?call void @llvm\.mem(?:cpy|move|set)\.[^(]*\(ptr (?:[^%,]* )?({LOCAL})"
+    rf"^  (?:tail )?call void @llvm\.mem(?:cpy|move|set)\.[^(]*\(ptr (?:[^%,]* )?(?P<place>{LOCAL})"
 )
 _VALUE = rf"({LOCAL}|-?\d+)"
 _BYTES = {"i8": 1, "i16": 2, "i32": 4, "float": 4, "i64": 8, "double": 8, "ptr": 8}
@@ -32,6 +35,7 @@ _SUM = re.compile(rf"(add|sub|mul|shl|or disjoint) (?:\w+ )*?i\d+ {_VALUE}, {_VA
 _SAME = re.compile(rf"(?:[sz]ext|trunc|freeze) (?:\w+ )*?i\d+ {_VALUE}(?: to i\d+)?$")
 _CHANGED = re.compile(rf"(?:xor|add|sub) (?:\w+ )*?i\d+ {_VALUE}, {_VALUE}$")
 _MOST_TERMS = 8
+_LARGEST = 8  # bytes of a number that is read
 
 Form = dict[tuple[str, ...], int]
 """A sum: how often each product of names is in it, and under () the number."""
@@ -53,22 +57,25 @@ class LaterTurns:
         self._made: dict[str, str] = {}
         self._block: dict[str, str] = {}
         self._forms: dict[str, Form] = {}
-        places: list[tuple[str, str]] = []
+        places: list[tuple[str, str, int]] = []
         for block, text in blocks.items():
             for line in text.splitlines():
                 if made := _MADE.match(line):
                     self._made[made[1]] = re.sub(r", (?:align|!).*", "", made[2])
                     self._block[made[1]] = block
-                elif place := _STORE.match(line) or _COPY.match(line):
-                    places.append((block, place[1]))
+                elif found := _STORE.match(line) or _COPY.match(line):
+                    size = _BYTES.get(found.groupdict().get("type", ""), 0)
+                    places.append((block, found["place"], size))
         self._loop = _loops({name: leads_to(text) for name, text in blocks.items()})
-        # By loop and root: the addresses, those that differ by numbers alone under one key.
-        self._written: defaultdict[tuple[int, str], dict[Terms, set[int]]] = defaultdict(dict)
-        for block, place in places:
+        # By loop and root: the addresses, those that differ by numbers alone under one key, and how
+        # many bytes are written there, or 0 if that is not known.
+        self._written: defaultdict[tuple[int, str], dict[Terms, set[tuple[int, int]]]]
+        self._written = defaultdict(dict)
+        for block, place, size in places:
             if (loop := self._loop.get(block)) is not None:
                 terms, number = _split(self._form(place))
                 for root in roots(place):
-                    self._written[loop, root].setdefault(terms, set()).add(number)
+                    self._written[loop, root].setdefault(terms, set()).add((number, size))
 
     def may_overwrite(self, place: str, block: str, *, anywhere: bool = False) -> bool:
         """Whether a later turn may write where LLVM takes it not to, to what a block reads.
@@ -82,11 +89,20 @@ class LaterTurns:
         if anywhere:
             return not all(map(self._is_on_stack, self._roots(place)))
         for root in self._roots(place):
-            for others, numbers in self._written.get((loop, root), {}).items():
-                apart = any(number != n for n in numbers)
-                if self._may_be_told_apart(terms, others, apart, loop):
+            for others, written in self._written.get((loop, root), {}).items():
+                step = self._step(terms | others, loop)
+                apart = [n - number for n, size in written if _may_meet(n - number, size, step)]
+                if apart and self._may_be_told_apart(terms, others, any(apart), loop):
                     return True
         return False
+
+    def _step(self, terms: Terms, loop: int) -> int:
+        """What all changes of an address in a loop are multiples of."""
+        changing = [n for names, n in terms if any(self._is_in(name, loop) for name in names)]
+        return math.gcd(*changing)
+
+    def _is_in(self, name: str, loop: int) -> bool:
+        return self._loop.get(self._block.get(name, "")) == loop
 
     def _is_on_stack(self, root: str) -> bool:
         return self._made.get(root, "").startswith("alloca")
@@ -103,7 +119,7 @@ class LaterTurns:
         if related or len(set(blocks)) < len(blocks):
             return True
         shared = [name for names, _ in terms & others for name in names]
-        if not any(self._loop.get(self._block.get(name, "")) == loop for name in shared):
+        if not any(self._is_in(name, loop) for name in shared):
             return False
         return apart or len(blocks) < len(left) or len(left) > 2
 
@@ -137,6 +153,17 @@ class LaterTurns:
         if kind == "shl":
             return _multiplied(one, {(): 1 << other[()]}) if set(other) == {()} else None
         return _added(one, _multiplied(other, {(): -1}) if kind == "sub" else other)
+
+
+def _may_meet(distance: int, size: int, step: int) -> bool:
+    """Whether what is written so far from a number of up to eight bytes may be on it in any turn.
+
+    The parts of complex numbers never are on each other.
+    """
+    if not size or not step:
+        return True
+    behind = distance % step
+    return behind < _LARGEST or step - behind < size
 
 
 Terms = frozenset[tuple[tuple[str, ...], int]]

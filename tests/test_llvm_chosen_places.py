@@ -146,6 +146,8 @@ then:
   %constant2 = load double, ptr %read
   %unknown = load ptr, ptr %a
   %open3 = load double, ptr %unknown, !noalias !3
+  call void @use(double %plain, double %open, double %open2)
+  call void @use(double %constant, double %constant2, double %open3)
   ret double %open
 }
 !3 = !{}
@@ -169,11 +171,37 @@ start:
   %where = select i1 %c, ptr %a, ptr null
   store double 0.0, ptr %where
   store double 0.0, ptr %b
+  call void @use(double %read, double %other, double 0.0)
   ret void
 }
 """
     kept = with_chosen_places_kept(text)
     assert re.findall(r"%(\w+) = call double @kept_double", kept) == ["read"]
+
+
+@pytest.mark.parametrize(
+    ("use", "kept"),
+    [
+        ("store double %open, ptr %b", False),
+        ("%sum = fadd double %open, 1.0\n  store double %sum, ptr %b", False),
+        ("%twice = fmul contract double 2.0, %open\n  store double %twice, ptr %b", False),
+        ("%square = fmul double %open, %open\n  store double %square, ptr %b", True),
+        ("%sum = fsub double 1.0, %open\n  call void @use(double %sum)", True),
+        ("%larger = fcmp ogt double %open, 0.0", True),
+    ],
+)
+def test_what_is_only_copied_and_added_up_is_not_kept(use, kept):
+    """No derivative depends on it."""
+    text = f"""
+define void @f(ptr %a, ptr noalias %b, i1 %c) {{
+start:
+  %chosen = select i1 %c, ptr %a, ptr null
+  %open = load double, ptr %chosen
+  {use}
+  ret void
+}}
+"""
+    assert ("@kept_double" in with_chosen_places_kept(text)) == kept
 
 
 def test_names_of_another_function_are_others():

@@ -164,8 +164,9 @@ loop:
   %r = urem i64 %t, 7
   %place = getelementptr double, ptr %a, i64 %{read}
   %x = load double, ptr %place, align 8
+  %y = fmul double %x, %x
   %target = getelementptr double, ptr %{array}, i64 %{write}
-  store double %x, ptr %target, align 8
+  store double %y, ptr %target, align 8
   %more = icmp ne i64 %next, 9
   br i1 %more, label %loop, label %end
 end:
@@ -190,3 +191,40 @@ end:
 def test_what_is_kept(read, array, write, kept):
     text = with_chosen_places_kept(LOOP.format(read=read, array=array, write=write))
     assert bool(re.search(r"%x = call double @kept_double", text)) == kept
+
+
+PARTS = """
+define void @f(ptr noalias %a, i64 %n) {{
+start:
+  br label %loop
+loop:
+  %t = phi i64 [ 0, %start ], [ %next, %loop ]
+  %next = add nuw nsw i64 %t, 1
+  %place = getelementptr {{ double, double }}, ptr %a, i64 %t
+  %x = load double, ptr %place, align 8
+  %y = fmul double %x, %x
+  %target = getelementptr i8, ptr %place, i64 {distance}
+  store {stored}, ptr %target, align 8
+  %more = icmp ne i64 %next, %n
+  br i1 %more, label %loop, label %end
+end:
+  ret void
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("distance", "stored", "kept"),
+    [
+        (8, "double %y", False),  # the imaginary part, as in each turn
+        (-8, "double %y", False),
+        (16, "double %y", True),
+        (-32, "double %y", True),
+        (12, "double %y", True),  # no part of a number, but on it
+        (8, "float 1.0", False),
+        (8, "<2 x double> zeroinitializer", True),  # of which the size is not known here
+    ],
+)
+def test_parts_of_complex_numbers(distance, stored, kept):
+    text = with_chosen_places_kept(PARTS.format(distance=distance, stored=stored))
+    assert ("@kept_double" in text) == kept
