@@ -51,7 +51,7 @@ class _RawLibrary(codegen.JITCodeLibrary):
     """A code library that is linked but neither optimised nor loaded.
 
     Enzyme needs the scalar form: after vectorisation and memcpy formation it loses the types of
-    memory (``np.max`` is then refused), and it optimises what it differentiates by itself.
+    memory, and it optimises what it differentiates by itself.
     """
 
     def _optimize_functions(self, ll_module: Any) -> None:
