@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import TYPE_OF_CLASS, flags_of
+from ._arguments import class_decides, flags_of
 from ._fixed import findings_of
 from ._marshal import Frame, address, zeros_like
-from ._overlap import Ranges, Span, bounds
+from ._overlap import Ranges, bounds
 
 
 class Again:
@@ -68,7 +68,7 @@ class Again:
     def takes(arguments: Sequence[Any], known: Sequence[Any]) -> bool:
         """Whether the arguments are arrays, numbers and tuples that keep their arrays."""
         return all(
-            one is not None or type(argument) is np.ndarray or type(argument) in TYPE_OF_CLASS
+            one is not None or type(argument) is np.ndarray or class_decides(argument)
             for argument, one in zip(arguments, known, strict=True)
         )
 
@@ -106,7 +106,7 @@ class Again:
                 if findings_of(argument) is not plan.findings():
                     return None
             elif argument is not None:
-                if plan.cls is int and not -(1 << 63) <= argument < 1 << 63:
+                if not class_decides(argument):  # an integer that has become too large
                     return None
                 self._frame.fill_items(self._block, plan.first, (argument,), shadows)
         if moved and not self._are_apart(moved):
@@ -134,18 +134,14 @@ class Again:
 
     def _room(self, plan: _Plan) -> tuple[int, int] | None:
         """The memory around an array that it shares with nothing, or with what is only read."""
-        taken: list[Span] = [
-            (other.start - other.below, other.start + other.above, other.written, _NOTHING)
+        taken = [
+            (other.start - other.below, other.start + other.above)
             for other in self._arrays
             if other is not plan and other.above and (plan.written or other.written)
         ]
         for one in self._tuples:
-            written = [(low, high, True, _NOTHING) for low, high in one.written]
-            taken += one.spans() if plan.written else written
+            taken += one.ranges if plan.written else one.written
         return Ranges(taken).room(plan.start - plan.below, plan.start + plan.above)
-
-
-_NOTHING = np.empty(0)
 
 
 class _Plan:
@@ -179,7 +175,7 @@ class _Plan:
             self.dtype, self.shape, self.strides = argument.dtype, argument.shape, argument.strides
             self.flags = flags_of(argument)
             self.start = address(argument)
-            low, high = bounds(argument, self.start) if argument.size else (self.start,) * 2
+            low, high = bounds(argument, self.start)
             self.below, self.above = self.start - low, high - self.start
             self.word = frame.first_words[first]
             self.written = frame.items[first].written

@@ -132,7 +132,7 @@ def _plain(array: np.ndarray) -> np.ndarray:
     return made
 
 
-TYPE_OF_CLASS = {
+_TYPE_OF_CLASS = {
     *(bool, float, complex, type(None), np.bool_, np.float32, np.float64, np.complex64),
     *(np.complex128, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32),
     np.uint64,
@@ -146,6 +146,12 @@ def flags_of(array: np.ndarray) -> int:
     return array.flags.num & _FLAGS
 
 
+def class_decides(value: Any) -> bool:
+    """Whether the class alone says the Numba type: of numbers and None."""
+    cls = type(value)
+    return cls in _TYPE_OF_CLASS or (cls is int and -(1 << 63) <= value < 1 << 63)
+
+
 def kind_of(value: Any) -> Hashable:
     """What decides the Numba type of an argument, or that type itself.
 
@@ -155,7 +161,7 @@ def kind_of(value: Any) -> Hashable:
     cls = type(value)
     if cls is np.ndarray:
         return value.dtype, value.ndim, flags_of(value)
-    if cls in TYPE_OF_CLASS or (cls is int and -(1 << 63) <= value < 1 << 63):
+    if class_decides(value):
         return cls
     if isinstance(value, tuple):
         return once(value, "kind", _kind_of_tuple)

@@ -182,7 +182,9 @@ class Alike:
         self._fixed_shadows = everything[len(arrays) :]
         moving = {id(a) for a in (shadows if self._kept else (*arrays, *shadows))}
         fixed = [span for span in spans if id(span[3]) not in moving]
-        self._occupied = Ranges(fixed) if first_overlap(fixed) is None else None
+        self._occupied = (
+            Ranges([span[:2] for span in fixed]) if first_overlap(fixed) is None else None
+        )
         # A word for the address of each array, one for its shadow, and its shape.
         counts = [1 + bool(shadows) + array.ndim for array in arrays]
         firsts = list(accumulate(counts, initial=0))

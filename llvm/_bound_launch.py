@@ -172,15 +172,13 @@ class BoundLaunch:
         block, _ = program.frame.fill(flatten(arguments), everything, 0.0)
         count = 1 + sum(1 + own + a.ndim for own, a in zip(shadowed, arrays, strict=True))
         own = [a for a in flatten(fixed) if isinstance(a, np.ndarray) and a.size]
-        spans = [(*bounds(a, address(a)), False, a) for a in own]
+        ranges = Ranges([bounds(a, address(a)) for a in own])
         code = program.loaded
         short = place.device is None or not (
             program.may_raise or program.rules_may_fail or code.uses_scratch
         )
         front = struct.Struct(f"={count}q")
-        return _Prepared(
-            place, program, type(block), bytes(block), front, shadowed, Ranges(spans), short
-        )
+        return _Prepared(place, program, type(block), bytes(block), front, shadowed, ranges, short)
 
 
 def _kind(array: Any, on_host: bool) -> Any:

@@ -105,11 +105,12 @@ def call_again(
     except IndexError:
         return None
     shadows = space.fill_again(arguments)
-    value = 0.0
-    if shadows is not None:
-        value, _ = _run(program, function, arguments, shadows, space)
+    if shadows is None:
+        spaces.append(space)
+        return None
+    value, _ = _run(program, function, arguments, shadows, space)
     spaces.append(space)
-    return None if shadows is None else (value, shadows)
+    return value, shadows
 
 
 def _run(

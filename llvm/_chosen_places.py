@@ -19,17 +19,12 @@ from collections import defaultdict
 from functools import cached_property
 
 from ._ir_text import LOCAL, Function, label_of, with_functions
-from ._later_turns import LaterTurns
+from ._later_turns import LaterTurns, places_written
 
 _MADE = re.compile(rf"^  ({LOCAL}) = (getelementptr|select|phi ptr|load ptr|alloca)\b(.*)", re.M)
 _POINTER = re.compile(rf"\bptr ({LOCAL})")
 _WAY = re.compile(rf"\[ ({LOCAL}|\w+), ")
 _STORED = re.compile(rf"^  store ptr ({LOCAL}), ptr ({LOCAL})", re.M)
-_WRITTEN = re.compile(
-    rf"^  (?:store (?!ptr)[^\n]*?, |(?:tail )?call void @llvm\.mem[^(]*\()"
-    rf"ptr (?:[^%,]* )?({LOCAL})",
-    re.M,
-)
 _READ_ONLY = re.compile(rf"\bptr [^,]*\breadonly\b[^,]* ({LOCAL})(?=,|$)")
 _FLOATS = ("double", "float")
 KINDS = (*_FLOATS, "i64", "i32", "i16", "i8")
@@ -78,7 +73,7 @@ class _Pointers:
         for value, place in _STORED.findall(self._text):
             self._stored[place].append(value)
         self._overwritten = set[str]()
-        for place in set(_WRITTEN.findall(self._text)):
+        for place in {place for _, place, _ in places_written(self._blocks)}:
             roots, chosen = self._ways(place)
             self._overwritten |= roots if chosen else set()
 

@@ -14,16 +14,15 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from ._ir_text import LOCAL, leads_to
+from ._ir_text import LOCAL, leads_to, walk
 
-_MADE = re.compile(rf"^  ({LOCAL}) = (.*)")
-_STORE = re.compile(
-    rf"^  store (?!ptr)(?P<type>\w+|{{[^}}]*}}|<[^>]*>)[^\n]*?, ptr (?P<place>{LOCAL})"
-)
-_COPY = re.compile(
-    rf"^  (?:tail )?call void @llvm\.mem(?:cpy|move|set)\.[^(]*\(ptr (?:[^%,]* )?(?P<place>{LOCAL})"
+_MADE = re.compile(rf"^  ({LOCAL}) = (.*)", re.M)
+_WRITTEN = re.compile(
+    rf"^  (?:store (?!ptr)(\w+|{{[^}}]*}}|<[^>]*>)[^\n]*?, ptr "
+    rf"|(?:tail )?call void @llvm\.mem(?:cpy|move|set)\.[^(]*\(ptr (?:[^%,]* )?)({LOCAL})",
+    re.M,
 )
 _VALUE = rf"({LOCAL}|-?\d+)"
 _BYTES = {"i8": 1, "i16": 2, "i32": 4, "float": 4, "i64": 8, "double": 8, "ptr": 8}
@@ -39,6 +38,13 @@ _LARGEST = 8  # bytes of a number that is read
 
 Form = dict[tuple[str, ...], int]
 """A sum: how often each product of names is in it, and under () the number."""
+
+
+def places_written(blocks: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
+    """The blocks and the pointers that numbers are written to, and how many bytes, 0 if unknown."""
+    for block, text in blocks.items():
+        for kind, place in _WRITTEN.findall(text):
+            yield block, place, _BYTES.get(kind, 0)
 
 
 class LaterTurns:
@@ -57,21 +63,16 @@ class LaterTurns:
         self._made: dict[str, str] = {}
         self._block: dict[str, str] = {}
         self._forms: dict[str, Form] = {}
-        places: list[tuple[str, str, int]] = []
         for block, text in blocks.items():
-            for line in text.splitlines():
-                if made := _MADE.match(line):
-                    self._made[made[1]] = re.sub(r", (?:align|!).*", "", made[2])
-                    self._block[made[1]] = block
-                elif found := _STORE.match(line) or _COPY.match(line):
-                    size = _BYTES.get(found.groupdict().get("type", ""), 0)
-                    places.append((block, found["place"], size))
+            for name, operation in _MADE.findall(text):
+                self._made[name] = re.sub(r", (?:align|!).*", "", operation)
+                self._block[name] = block
         self._loop = _loops({name: leads_to(text) for name, text in blocks.items()})
         # By loop and root: the addresses, those that differ by numbers alone under one key, and how
         # many bytes are written there, or 0 if that is not known.
-        self._written: defaultdict[tuple[int, str], dict[Terms, set[tuple[int, int]]]]
+        self._written: defaultdict[tuple[str, str], dict[Terms, set[tuple[int, int]]]]
         self._written = defaultdict(dict)
-        for block, place, size in places:
+        for block, place, size in places_written(blocks):
             if (loop := self._loop.get(block)) is not None:
                 terms, number = _split(self._form(place))
                 for root in roots(place):
@@ -96,18 +97,18 @@ class LaterTurns:
                     return True
         return False
 
-    def _step(self, terms: Terms, loop: int) -> int:
+    def _step(self, terms: Terms, loop: str) -> int:
         """What all changes of an address in a loop are multiples of."""
         changing = [n for names, n in terms if any(self._is_in(name, loop) for name in names)]
         return math.gcd(*changing)
 
-    def _is_in(self, name: str, loop: int) -> bool:
+    def _is_in(self, name: str, loop: str) -> bool:
         return self._loop.get(self._block.get(name, "")) == loop
 
     def _is_on_stack(self, root: str) -> bool:
         return self._made.get(root, "").startswith("alloca")
 
-    def _may_be_told_apart(self, terms: Terms, others: Terms, apart: bool, loop: int) -> bool:
+    def _may_be_told_apart(self, terms: Terms, others: Terms, apart: bool, loop: str) -> bool:
         """Whether two places may be known not to be the same in one turn, and only there.
 
         That takes something that both depend on, or things that change together. Two counters of
@@ -186,34 +187,20 @@ def _multiplied(one: Form, other: Form) -> Form:
     return {term: number for term, number in found.items() if number}
 
 
-def _loops(successors: dict[str, list[str]]) -> dict[str, int]:
-    """The outermost loop of each block that is in one, by Tarjan's algorithm."""
-    number: dict[str, int] = {}
-    lowest: dict[str, int] = {}
-    waiting: dict[str, None] = {}
-    found: dict[str, int] = {}
-    for first in successors:
-        path = [] if first in number else [(first, iter(successors[first]))]
-        while path:
-            block, rest = path[-1]
-            if block not in number:
-                number[block] = lowest[block] = len(number)
-                waiting[block] = None
-            for successor in rest:
-                if successor not in number:
-                    path.append((successor, iter(successors.get(successor, ()))))
-                    break
-                if successor in waiting:
-                    lowest[block] = min(lowest[block], number[successor])
-            else:
-                path.pop()
-                if path:
-                    outer = path[-1][0]
-                    lowest[outer] = min(lowest[outer], lowest[block])
-                if lowest[block] == number[block]:
-                    part: list[str] = []
-                    while not part or part[-1] != block:
-                        part.append(waiting.popitem()[0])
-                    if len(part) > 1 or block in successors[block]:
-                        found.update(dict.fromkeys(part, number[block]))
-    return found
+def _loops(successors: dict[str, list[str]]) -> dict[str, str]:
+    """The outermost loop of each block that is in one, by its head (Kosaraju's algorithm)."""
+    predecessors: defaultdict[str, list[str]] = defaultdict(list)
+    for name, found in successors.items():
+        for successor in found:
+            predecessors[successor].append(name)
+    left, loop_of = dict.fromkeys(reversed(walk(successors)[0])), dict[str, str]()
+    for head in list(left):
+        loop, waiting = list[str](), [head]
+        while waiting:
+            if (block := waiting.pop()) in left:
+                del left[block]
+                loop.append(block)
+                waiting += predecessors[block]
+        if len(loop) > 1 or head in successors[head]:
+            loop_of.update(dict.fromkeys(loop, head))
+    return loop_of

@@ -231,9 +231,8 @@ def zeros_together(arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.n
     """As `zeros_like` for each of some arrays, and the memory of all of them, in one piece."""
     offsets, size = [], 0
     for array in arrays:
-        low = high = start = address(array)
-        if array.size:
-            low, high = bounds(array, start)
+        start = address(array)
+        low, high = bounds(array, start)
         offsets.append(size + start - low)
         size += -(-(high - low) // 64) * 64
     memory = np.zeros(size + 64, np.uint8)

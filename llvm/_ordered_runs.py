@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ._block_order import needs_order, optimised, reordered
-from ._choices import with_choices_kept, with_choices_open
+from ._choices import with_choices_kept
 from ._chosen_places import with_chosen_places_kept
 from ._diagnostics import has_crashed, has_lost_types, has_run_out_of_memory, refused
 from ._early_exits import may_search_long, with_short_ways_back
@@ -68,9 +68,7 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
 
     def twice(text: str) -> tuple[str, str]:
         backwards, said = once(backwards_alone(text))
-        # Forwards nothing is kept, and Enzyme dies of some calls that keep.
-        forwards = then_forwards(with_choices_open(backwards))
-        result, more = once(with_short_ways_back(forwards))
+        result, more = once(with_short_ways_back(then_forwards(backwards)))
         return result, said + more
 
     orders: list[Callable[[], str]] = [lambda: module]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from operator import itemgetter
 from typing import Any
 
@@ -55,7 +56,9 @@ def _exact_overlap(spans: list[Span]) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def bounds(array: np.ndarray, start: int) -> tuple[int, int]:
-    """The first byte of an array that is not empty, and the one after its last."""
+    """The first byte of an array, and the one after its last."""
+    if not array.size:
+        return start, start
     low, high = start, start + array.itemsize
     for length, step in zip(array.shape, array.strides, strict=True):
         if step < 0:
@@ -74,12 +77,12 @@ def _share(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 class Ranges:
-    """Disjoint ranges of memory, in order."""
+    """Disjoint ranges of memory, in order, that cover those given: first bytes and ends."""
 
-    def __init__(self, spans: list[Span]) -> None:
+    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
         self._lows: list[int] = []
         self._highs: list[int] = []
-        for low, high, _, _ in sorted(spans, key=itemgetter(0)):
+        for low, high in sorted(ranges):
             if self._highs and low <= self._highs[-1]:
                 self._highs[-1] = max(high, self._highs[-1])
             else:

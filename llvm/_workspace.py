@@ -155,8 +155,9 @@ class Known:
         ours = set(map(id, hidden))
         own = [span for span in spans if id(span[3]) not in ours]
         self._spans = [(low, high, is_written, weakref.ref(x)) for low, high, is_written, x in own]
-        self.written = [(low, high) for low, high, is_written, _ in own if is_written]
-        self.read = Ranges([span for span in own if not span[2]])
+        self.ranges = [span[:2] for span in own]
+        self.written = [span[:2] for span in own if span[2]]
+        self.read = Ranges([span[:2] for span in own if not span[2]])
 
     def spans(self) -> list[Span]:
         return [(low, high, is_written, x()) for low, high, is_written, x in self._spans]  # type: ignore

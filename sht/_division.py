@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._legendre import PHASES, STATE, WIDTH
+from ._legendre import STATE, WIDTH
 from ._simd import RINGS, aligned_zeros
 from ._stages import (
     coef_to_sums,
@@ -37,9 +37,9 @@ class _Block:
     """Some tiles of one thread, which it takes through both stages before the next."""
 
     def __init__(self, t: Any, sums: NDArray, state: NDArray, ring: Any, tiles: Any) -> None:
-        passes, ngroups, _ = t.legendre.first.shape
+        _, ngroups, _ = t.legendre.first.shape
         fields = t.legendre.columns
-        self.sums = sums[: (tiles[1] - tiles[0]) * ngroups * passes * fields * PHASES]
+        self.sums = sums[: (tiles[1] - tiles[0]) * t.sums_of_a_tile(1)]
         self.to_sums = LinearMap(coef_to_sums, state, t, fields, (0, ngroups), tiles)
         self.from_sums = LinearMap(sums_to_coef, state, t, fields, (0, ngroups), tiles)
         self.to_rings = LinearMap(sums_to_rings, t, ring, fields, tiles)
@@ -50,9 +50,8 @@ class _Part:
     """What one thread works on: some tiles, block by block or all at once, and some groups."""
 
     def __init__(self, t: Any, sums: NDArray, coef: NDArray, tiles: Any, groups: Any) -> None:
-        passes, ngroups, ntiles = t.legendre.first.shape
-        fields = t.legendre.columns
-        size = ngroups * passes * fields * PHASES
+        _, _, ntiles = t.legendre.first.shape
+        fields, size = t.legendre.columns, t.sums_of_a_tile(1)
         state, ring = aligned_zeros(STATE), t.ring_scratch(alone=True)
         first, end = (int(t.legendre.starts[g]) * fields * WIDTH for g in groups)
         self.all_sums, self.all_coef = sums, coef
@@ -185,9 +184,8 @@ class Division:
 
     def __init__(self, t: Any) -> None:
         tables = t.legendre
-        passes, ngroups, ntiles = tables.first.shape
         steps = (np.diff(tables.starts)[:, None] - tables.first).sum(axis=0)
-        sums = aligned_zeros(ntiles * ngroups * passes * tables.columns * PHASES)
+        sums = aligned_zeros(tables.first.shape[2] * t.sums_of_a_tile(1))
         coef = aligned_zeros(int(tables.starts[-1]) * tables.columns * WIDTH)
         legendre, fourier = steps.sum(axis=0), _fourier_costs(t)
         groups = _equal_parts(steps.sum(axis=1), t.threads)

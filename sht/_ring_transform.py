@@ -167,27 +167,26 @@ class RingTransform(ByIdentity, _Plan):
         if not isinstance(fields, (int, np.integer)) or fields < 1:
             raise ValueError(f"`t.scratch(fields)` needs a positive int. Got {fields!r}.")
         tables = self.legendre
-        passes, ngroups, ntiles = tables.first.shape
-        own = fields * tables.columns
-        size = ngroups * passes * own * PHASES  # of the sums of one tile
-        block = min(self.tiles_at_once(fields), ntiles)
+        block = min(self.tiles_at_once(fields), tables.first.shape[2])
         return Scratch(
             fields,
             block,
-            aligned_zeros(int(tables.starts[-1]) * own * WIDTH),
-            aligned_zeros(block * size),
+            aligned_zeros(int(tables.starts[-1]) * fields * tables.columns * WIDTH),
+            aligned_zeros(block * self.sums_of_a_tile(fields)),
             aligned_zeros(STATE),
             self.ring_scratch(),
         )
 
+    def sums_of_a_tile(self, fields: int) -> int:
+        """How many numbers lie between the stages for each tile."""
+        passes, ngroups, _ = self.legendre.first.shape
+        return ngroups * passes * fields * self.legendre.columns * PHASES
+
     def tiles_at_once(self, fields: int) -> int:
         """How many tiles are taken through both stages at a time: what the cache has room for."""
-        tables = self.legendre
-        passes, ngroups, _ = tables.first.shape
-        size = ngroups * passes * fields * tables.columns * PHASES
-        coefficients = int(tables.starts[-1]) * WIDTH * 8
+        coefficients = int(self.legendre.starts[-1]) * WIDTH * 8
         most = min(max(_BLOCK_BYTES, coefficients // 4), _LARGEST_BLOCK_BYTES)
-        return max(1, most // (8 * size))
+        return max(1, most // (8 * self.sums_of_a_tile(fields)))
 
     def ring_scratch(self, *, alone: bool = False) -> RingScratch:
         """Work space of the Fourier stage; `alone` as `RingScratch` has it."""

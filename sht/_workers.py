@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ._apply import placeholder
@@ -56,11 +55,6 @@ def _placeholders(output: NDArray, given: NDArray) -> tuple[NDArray, NDArray]:
         placeholder("output", output.shape, output.dtype),
         placeholder("given", given.shape, given.dtype),
     )
-
-
-def clear(array: NDArray) -> None:
-    """Zeros for a C-contiguous array: as bytes, which takes less than half of the time."""
-    array.view(np.uint8).fill(0)
 
 
 class Worker:

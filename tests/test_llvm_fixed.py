@@ -372,13 +372,22 @@ def test_gradients_are_not_overwritten_by_later_calls():
         np.testing.assert_array_equal(each, 2.0 * k * X)
 
 
+@numba.njit
+def weighed_often(x, count):
+    return x.sum() * count
+
+
 def test_the_short_way_is_taken(monkeypatch):
     """With the same arrays, with one that moves, with other numbers: types are not asked for."""
     gradient, plan, out = value_and_grad(product, argnums=(0, 1)), made(Plan), np.empty(5)
     through_plan = grad(weighted)
+    repeated = grad(weighed_often)
     gradient(X, 2.0, out, X)
     through_plan(X, plan, out)
+    repeated(X, 2)
     monkeypatch.setattr("llvm._gradient.program_for", None)
+    for count in (2, 3):
+        np.testing.assert_array_equal(repeated(X, count), np.full(5, count))
     for x, scale in ((X, 2.0), (X.copy(), 2.0), (X, 3.0)):
         value, (by_x, by_scale) = gradient(x, scale, out, X)
         np.testing.assert_allclose(by_x, 2.0 * scale * X * X, rtol=1e-15)
