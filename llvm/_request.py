@@ -50,6 +50,7 @@ DEFAULT_FLAGS = (
     "--phi-node-folding-threshold=0",
     "--two-entry-phi-node-folding-threshold=0",
     "--speculate-one-expensive-inst=0",
+    "--max-dependences=0",
 )
 
 

@@ -1,0 +1,137 @@
+"""Innermost loops of one block, read: what changes by how much from one turn to the next."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+
+from ._ir_text import LOCAL, NAME
+
+Row = tuple[object, ...]
+
+MADE = re.compile(rf"^  ({LOCAL}) = (.*)$", re.M)
+WAY = re.compile(rf"\[ (.*?), %({NAME}) \]")
+_PHI = re.compile(rf"^  ({LOCAL}) = phi (.*?) (\[ .*)$")
+_BRANCH = re.compile(rf"^  br i1 ({LOCAL}), label %({NAME}), label %({NAME})")
+_OPERAND = rf"({LOCAL}|-?\d+)"
+_INTEGER = re.compile(rf"^(add|sub|mul|shl|or disjoint) (?:nuw |nsw )*i64 {_OPERAND}, {_OPERAND}$")
+_PLACE = re.compile(
+    rf"^getelementptr (?:inbounds |nusw |nuw )*(\w+), ptr ({LOCAL}), i64 {_OPERAND}$"
+)
+_SIZES = {"i8": 1, "i32": 4, "float": 4, "i64": 8, "double": 8}
+_EQUAL = re.compile(rf"^icmp (?:samesign )?(eq|ne) i64 {_OPERAND}, {_OPERAND}$")
+_CAST = re.compile(r"^(?:[sz]ext|f?p?trunc|fpext|[su]itofp|fpto[su]i|bitcast) ")
+
+
+class Turn:
+    """A loop of one block.
+
+    Attributes
+    ----------
+    lines : list of str
+        Those of the block, without its label and its end.
+    is_loop : bool
+        Whether it is one at all; without that there is nothing below.
+    condition, after : str
+        The loop ends with ``condition``, or without it, and goes to the block ``after``.
+    ends_if : bool
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        lines = [line for line in text.splitlines()[1:] if line.strip()]
+        self.lines, end = lines[:-1], _BRANCH.match(lines[-1])
+        self.is_loop = end is not None and end[2] != end[3] and name in end.groups()
+        if end and self.is_loop:
+            self.condition = end[1]
+            self.ends_if = end[3] == name
+            self.after = end[2] if self.ends_if else end[3]
+
+    @cached_property
+    def made(self) -> dict[str, str]:
+        """What each value of the block is made by."""
+        return {found[1]: found[2] for line in self.lines if (found := MADE.match(line))}
+
+    @cached_property
+    def line_of(self) -> dict[str, int]:
+        """Which line makes each value."""
+        found = ((i, MADE.match(line)) for i, line in enumerate(self.lines))
+        return {made[1]: i for i, made in found if made}
+
+    @cached_property
+    def phis(self) -> dict[str, tuple[str, dict[str, str]]]:
+        """The type of what each is, and the value by the block that leads here."""
+        found = filter(None, map(_PHI.match, self.lines))
+        return {p[1]: (p[2], {block: value for value, block in WAY.findall(p[3])}) for p in found}
+
+    @cached_property
+    def counter(self) -> tuple[str, str, int] | None:
+        """A value, what it is in the last turn, and its step, 1 or -1; nothing if there is none."""
+        found = _EQUAL.match(self.made.get(self.condition, ""))
+        if not found or (found[1] == "eq") != self.ends_if:
+            return None
+        for value, last in ((found[2], found[3]), (found[3], found[2])):
+            steps = [self.step(v) if v.startswith("%") else 0 for v in (value, last)]
+            if steps[0] in (1, -1) and steps[1] == 0:
+                return value, last, steps[0] or 0
+        return None
+
+    def type_of(self, value: str) -> str:
+        """The type of a value, if it is a number or a pointer; nothing otherwise."""
+        made = self.made[value]
+        if value in self.phis:
+            return self.phis[value][0]
+        if re.search(r"[<{\[]", made.split("!")[0]) or made.startswith("extract"):
+            return ""
+        if made.startswith(("icmp ", "fcmp ")):
+            return "i1"
+        if made.startswith("getelementptr "):
+            return "ptr"
+        kinds = r"(i\d+|float|double|ptr)"
+        pattern = rf" to {kinds}$" if _CAST.match(made) else rf" {kinds}\b"
+        if made.startswith("select "):
+            pattern = rf"i1 \S+, {kinds} "
+        found = re.search(pattern, made)
+        return found[1] if found else ""
+
+    def step(self, value: str) -> int | None:
+        """What is added to an integer or a pointer from one turn to the next, if that is known."""
+        if value not in self.made:
+            return 0
+        if value in self.phis:
+            row, number = self.row(self.phis[value][1][self.name])
+            return number if row == (value,) else None
+        made = self.made[value]
+        if place := _PLACE.match(made):
+            change = self._times(place[3], _SIZES.get(place[1]))
+            return _added(self.step(place[2]), change)
+        if not (found := _INTEGER.match(made)):
+            return None
+        kind, one, other = found.groups()
+        if kind in ("mul", "shl"):
+            if other.startswith("%"):
+                return None
+            return self._times(one, int(other) if kind == "mul" else 1 << int(other))
+        return _added(self._times(one, 1), self._times(other, -1 if kind == "sub" else 1))
+
+    def _times(self, value: str, factor: int | None) -> int | None:
+        step = self.step(value) if value.startswith("%") else 0
+        return None if step is None or factor is None else step * factor
+
+    def row(self, value: str) -> tuple[Row, int]:
+        """An integer or a pointer as something and a number."""
+        made = self.made.get(value, "")
+        if (place := _PLACE.match(made)) and (size := _SIZES.get(place[1])):
+            row, number = self.row(place[2])
+            index, more = self.row(place[3]) if place[3].startswith("%") else ((), int(place[3]))
+            return (*row, (size, index)) if index else row, number + size * more
+        if (found := _INTEGER.match(made)) and found[1] not in ("mul", "shl"):
+            kind, one, other = found.groups()
+            if not other.startswith("%") and one.startswith("%"):
+                row, number = self.row(one)
+                return row, number + (-int(other) if kind == "sub" else int(other))
+        return (value,), 0
+
+
+def _added(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
