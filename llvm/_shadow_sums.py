@@ -1,7 +1,7 @@
 """What a loop adds to memory that it does not use otherwise: found in LLVM's text, and proved.
 
 Memory is told apart by where pointers come from alone: arguments that do not alias, allocations,
-variables. A pointer from elsewhere may lead anywhere.
+variables, globals. A pointer from elsewhere may lead anywhere.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ class Memory:
             elif (called and called[1] in self._known) or made.startswith("alloca "):
                 yield name
             else:
-                yield name if name in self._apart else _ANYTHING
+                is_own = name in self._apart or name.startswith("@")
+                yield name if is_own else _ANYTHING
 
 
 def without_effects(ir: str) -> set[str]:

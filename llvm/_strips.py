@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 
 from ._ir_text import LOCAL
@@ -16,6 +16,11 @@ _TURNS = 128
 """Turns of a strip. What they add, one kB for each number, stays in the L1 cache."""
 _FEW = 8
 """Turns, for each of the loops that add, less than which are not worth a strip."""
+_OPPOSITE = {
+    f"{sign}{order}": f"{sign}{other}"
+    for sign in "su"
+    for order, other in (("lt", "ge"), ("ge", "lt"), ("gt", "le"), ("le", "gt"))
+}
 _NAMES = re.compile(LOCAL)
 _PHI = re.compile(rf"^  {LOCAL} = phi ")
 
@@ -127,8 +132,26 @@ class Strips:
         counter, last, step = turn.counter or ("0", "0", 1)
         ends = [self._first(last), self._first(counter)]
         left = self._make(f"sub i64 {', '.join(ends if step > 0 else ends[::-1])}", "left")
-        few = self._make(f"icmp ult i64 {left}, {_FEW * len(self._loops) - 1}", "few")
-        self._do(f"br i1 {few}, label {self._name('plain')}, label {self._name('turn')}")
+        plain = self._make(f"icmp ult i64 {left}, {_FEW * len(self._loops) - 1}", "few")
+        for k, expected in enumerate(turn.expected.values()):
+            wrong = self._is_not_as_expected(k, left, *expected)
+            plain = self._make(f"or i1 {plain}, {wrong}", "or", k)
+        self._do(f"br i1 {plain}, label {self._name('plain')}, label {self._name('turn')}")
+
+    def _is_not_as_expected(
+        self, k: int, left: str, order: str, value: str, limit: str, holds: bool
+    ) -> str:
+        """What moves one way, and is on one side of a limit at both ends, stays there."""
+        first, step = self._first(value), self._turn.step(value) or 0
+        way = self._make(f"mul i64 {left}, {step}", "way", k)
+        end = self._make(f"add i64 {first}, {way}", "end", k)
+        wrong = _OPPOSITE[order] if holds else order
+        turned = order[0] + ("gt" if step > 0 else "lt")
+        tests = [f"{wrong} i64 {first}, {limit}", f"{wrong} i64 {end}, {limit}"]
+        tests.append(f"{turned} i64 {first}, {end}")
+        made = [self._make(f"icmp {test}", "test", k, j) for j, test in enumerate(tests)]
+        either = self._make(f"or i1 {made[0]}, {made[1]}", "either", k)
+        return self._make(f"or i1 {either}, {made[2]}", "wrong", k)
 
     def _first(self, value: str) -> str:
         if value not in self._turn.made:
@@ -138,8 +161,8 @@ class Strips:
             self._firsts[value] = self._make(made, "first", len(self._firsts))
         return self._firsts[value]
 
-    def _copy(self, copy: str, more: Sequence[str] = (), without: Collection[int] = ()) -> None:
-        """The turns of the loop, from these values on, with more of them, without some lines."""
+    def _copy(self, copy: str, *more: str, changed: Mapping[int, str]) -> None:
+        """The turns of the loop, from these values on; some lines are changed, or left out."""
         turn = self._turn
         self._label(copy)
         for value, (kind, ways) in turn.phis.items():
@@ -148,11 +171,11 @@ class Strips:
             self._do(f"{self._copied(value, copy)} = phi {kind} {first}, {again}")
         self._do(*more)
         for i, line in enumerate(turn.lines):
-            if i not in without and not _PHI.match(line):
-                self._lines.append(self._copied(line, copy))
+            if not _PHI.match(line) and (here := changed.get(i, line)):
+                self._lines.append(self._copied(here, copy))
 
     def _go_as_it_was(self) -> None:
-        self._copy("plain")
+        self._copy("plain", changed={})
         ways = [f"label {self._name('out')}", f"label {self._name('plain')}"]
         ways = ways if self._turn.ends_if else ways[::-1]
         self._do(f"br i1 {self._copied(self._turn.condition, 'plain')}, {', '.join(ways)}")
@@ -160,10 +183,14 @@ class Strips:
     def _go_through_turns(self) -> None:
         """The loop as it was, but that it writes to the arrays what it added."""
         turn, turns, n, count = self._turn, *map(self._name, ("turn", "n", "count"))
+        changed: dict[int, str] = {}
+        for one in self._found:
+            changed |= dict.fromkeys((one.load, turn.line_of[one.total], one.store), "")
+        for value, expected in turn.expected.items():
+            holds = str(expected[-1]).lower()
+            changed[turn.line_of[value]] = f"  {value} = or i1 {holds}, {holds}"
         counting = f"{count} = phi i64 [ 0, %{turn.name} ], [ {n}, {turns} ]"
-        gone = {turn.line_of[one.total] for one in self._found}
-        gone |= {i for one in self._found for i in (one.load, one.store)}
-        self._copy("turn", [counting], gone)
+        self._copy("turn", counting, changed=changed)
         forth = self._make(f"add nuw nsw i64 {count}, {MARGIN}", "forth")
         back = self._make(f"sub nuw nsw i64 {MARGIN + _TURNS - 1}, {count}", "back")
         for k, ((value, kind, goes_back), array) in enumerate(self._array_of.items()):

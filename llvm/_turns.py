@@ -20,6 +20,8 @@ _PLACE = re.compile(
 )
 _SIZES = {"i8": 1, "i32": 4, "float": 4, "i64": 8, "double": 8}
 _EQUAL = re.compile(rf"^icmp (?:samesign )?(eq|ne) i64 {_OPERAND}, {_OPERAND}$")
+_CHOICE = re.compile(rf"^select i1 ({LOCAL}), i64 {_OPERAND}, i64 {_OPERAND}$")
+_ORDER = re.compile(rf"^icmp (?:samesign )?([su][gl][te]) i64 ({LOCAL}), {_OPERAND}$")
 _CAST = re.compile(r"^(?:[sz]ext|f?p?trunc|fpext|[su]itofp|fpto[su]i|bitcast) ")
 
 
@@ -35,6 +37,11 @@ class Turn:
     condition, after : str
         The loop ends with ``condition``, or without it, and goes to the block ``after``.
     ends_if : bool
+    expected : dict
+        Conditions by which zero is chosen if they hold all the time, or never: Numba adds the
+        length of an array to an index that is negative, and LLVM does not always see that none
+        is. For each the comparison, its two sides, of which the first moves and the second does
+        not, and whether it should hold. What is said of steps and rows is true only if all do.
     """
 
     def __init__(self, name: str, text: str) -> None:
@@ -46,6 +53,8 @@ class Turn:
             self.condition = end[1]
             self.ends_if = end[3] == name
             self.after = end[2] if self.ends_if else end[3]
+            self.expected: dict[str, tuple[str, str, str, bool]] = {}
+            self.expected = self._find_expected()
 
     @cached_property
     def made(self) -> dict[str, str]:
@@ -76,6 +85,15 @@ class Turn:
                 return value, last, steps[0] or 0
         return None
 
+    def _find_expected(self) -> dict[str, tuple[str, str, str, bool]]:
+        found: dict[str, tuple[str, str, str, bool]] = {}
+        for made in self.made.values():
+            choice = _CHOICE.match(made)
+            order = _ORDER.match(self.made.get(choice[1], "")) if choice else None
+            if choice and order and "0" in choice.groups() and order[3] not in self.made:
+                found[choice[1]] = order[1], order[2], order[3], choice[2] == "0"
+        return {name: one for name, one in found.items() if self.step(one[1]) in (1, -1)}
+
     def type_of(self, value: str) -> str:
         """The type of a value, if it is a number or a pointer; nothing otherwise."""
         made = self.made[value]
@@ -96,6 +114,7 @@ class Turn:
 
     def step(self, value: str) -> int | None:
         """What is added to an integer or a pointer from one turn to the next, if that is known."""
+        value = self._chosen(value)
         if value not in self.made:
             return 0
         if value in self.phis:
@@ -114,16 +133,26 @@ class Turn:
             return self._times(one, int(other) if kind == "mul" else 1 << int(other))
         return _added(self._times(one, 1), self._times(other, -1 if kind == "sub" else 1))
 
+    def _chosen(self, value: str) -> str:
+        """What is chosen, where that is as expected, or the value itself."""
+        choice = _CHOICE.match(self.made.get(value, ""))
+        if not choice or choice[1] not in self.expected:
+            return value
+        return choice[2] if self.expected[choice[1]][3] else choice[3]
+
     def _times(self, value: str, factor: int | None) -> int | None:
         step = self.step(value) if value.startswith("%") else 0
         return None if step is None or factor is None else step * factor
 
     def row(self, value: str) -> tuple[Row, int]:
         """An integer or a pointer as something and a number."""
+        value = self._chosen(value)
+        if not value.startswith(("%", "@")):
+            return ((), int(value)) if value.lstrip("-").isdecimal() else ((value,), 0)
         made = self.made.get(value, "")
         if (place := _PLACE.match(made)) and (size := _SIZES.get(place[1])):
             row, number = self.row(place[2])
-            index, more = self.row(place[3]) if place[3].startswith("%") else ((), int(place[3]))
+            index, more = self.row(place[3])
             return (*row, (size, index)) if index else row, number + size * more
         if (found := _INTEGER.match(made)) and found[1] not in ("mul", "shl"):
             kind, one, other = found.groups()

@@ -1,4 +1,4 @@
-"""Loops that add to several places in each turn, in strips: the same sums, and only where proved."""
+"""Loops that add to several places in each turn, in strips: the same sums, only where proved."""
 
 import ctypes
 import re
@@ -34,7 +34,9 @@ define internal double @twice(double %v) alwaysinline {{
   %w = fmul double %v, 2.0
   ret double %w
 }}
+@table = internal global [4 x {kind}] [{kind} 1.0, {kind} 2.0, {kind} 3.0, {kind} 4.0]
 declare void @unknown()
+declare {kind} @source()
 declare {kind} @llvm.fabs.{bits}({kind}) #0
 
 define void @f(ptr noalias %a, ptr noalias %b, ptr noalias %x, ptr %maybe, i64 %n) {{
@@ -85,36 +87,37 @@ def loop(statements, *, back=False, kind="double", ends_unless=False):
     )
 
 
-def adds(array, offset, value="%w", operation="fadd", flags="reassoc nsz contract", index="%i"):
+def adds(array, offset, value="%w", operation="fadd", flags="reassoc nsz contract ", index="%i"):
     """Statements that add to ``array[index + offset]``."""
     return (
         f"%k{{i}} = add i64 {index}, {offset}\n"
         f"%p{{i}} = getelementptr {{kind}}, ptr {array}, i64 %k{{i}}\n"
         f"%l{{i}} = load {{kind}}, ptr %p{{i}}, align 4\n"
-        f"%s{{i}} = {operation} {flags} {{kind}} %l{{i}}, {value}\n"
+        f"%s{{i}} = {operation} {flags}{{kind}} %l{{i}}, {value}\n"
         f"store {{kind}} %s{{i}}, ptr %p{{i}}, align 4"
     )
 
 
-def run(text, turns, kind):
+def compiled(text, kind):
+    """The module as a function of the number of turns, which gives the arrays afterwards."""
     module = run_pipeline(binding.parse_assembly(text), target_machine(), "O3", vectorise=True)
     loaded = load(assemble_module(module), function="test")
     dtype = {"double": np.float64, "float": np.float32}[kind]
-    arrays = [np.random.default_rng(k).integers(-9, 9, ITEMS).astype(dtype) for k in range(4)]
-    slots = (ctypes.c_int64 * 5)(*(a.ctypes.data for a in arrays), turns)
-    loaded.entry(bytes(slots))
-    return arrays
 
+    def run(turns):
+        arrays = [np.random.default_rng(k).integers(-9, 9, ITEMS).astype(dtype) for k in range(4)]
+        loaded.entry(bytes((ctypes.c_int64 * 5)(*(a.ctypes.data for a in arrays), turns)))
+        return arrays
 
-def is_in_strips(text):
-    return 'apart 0 turn":' in with_sums_apart(text)
+    return run
 
 
 def same_sums(text, kind="double", turns=TURNS):
     made = with_sums_apart(text)
     assert made != text
+    in_strips, as_it_was = compiled(made, kind), compiled(text, kind)
     for n in turns:
-        for got, want in zip(run(made, n, kind), run(text, n, kind), strict=True):
+        for got, want in zip(in_strips(n), as_it_was(n), strict=True):
             np.testing.assert_array_equal(got, want)
 
 
@@ -133,6 +136,11 @@ STENCILS = {
         adds("%a", 1, "%lb"),
         adds("%a", 2, "%lb"),
     ],
+    "a table": [
+        "%pt = getelementptr [4 x {kind}], ptr @table, i64 0, i64 1\n%t = load {kind}, ptr %pt",
+        adds("%a", 1, "%t"),
+        adds("%a", 2),
+    ],
     "calls that compute": [
         "%c = call {kind} @llvm.fabs.f64({kind} %v)\n%d = call {kind} @twice({kind} %c)",
         adds("%a", 1, "%d"),
@@ -148,12 +156,59 @@ def test_sums_are_the_same(statements, back, ends_unless):
     same_sums(loop(statements, back=back, ends_unless=ends_unless))
 
 
+def wrapped(offset, inverse=False):
+    """An index as Numba makes it, from which 350 is taken away if it is 350 or more."""
+    test = f"slt i64 %m{{i}}, {350}" if inverse else f"sgt i64 %m{{i}}, {349}"
+    zero = "i64 0, i64 -350" if inverse else "i64 -350, i64 0"
+    choice = (
+        f"%m{{i}} = add i64 %i, {offset}\n%c{{i}} = icmp {test}\n"
+        f"%z{{i}} = select i1 %c{{i}}, {zero}\n"
+        f"%pz{{i}} = getelementptr {{kind}}, ptr %a, i64 %z{{i}}\n"
+        f"%q{{i}} = getelementptr {{kind}}, ptr %pz{{i}}, i64 %m{{i}}\n"
+    )
+    return choice + "\n".join(
+        line.replace("%p{i}", "%q{i}") for line in adds("%a", 0).split("\n")[2:]
+    )
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["forth", "back"])
+@pytest.mark.parametrize("inverse", [False, True])
+def test_indices_that_are_chosen(inverse, back):
+    """Up to 346 turns none is 350 or more. In 391 turns some are, in the last or the first ones."""
+    statements = [wrapped(0, inverse), wrapped(1, inverse), wrapped(4, inverse)]
+    same_sums(loop(statements, back=back), turns=[30, 129, 344, 345, 346, 347, 391, 700, 1100])
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["forth", "back"])
+def test_indices_that_are_chosen_in_between(back):
+    """Those from 0 to 4, as unsigned numbers, of -3 and so on: none at the first and last turn."""
+    choice = (
+        "%m{i} = add i64 %i, -3\n%c{i} = icmp ult i64 %m{i}, 5\n"
+        "%z{i} = select i1 %c{i}, i64 60, i64 0\n"
+        "%q{i} = getelementptr {kind}, ptr %a, i64 %z{i}"
+    )
+    statements = [
+        choice + "\n" + adds("%q{i}", offset, value).replace("{{", "{").replace("}}", "}")
+        for offset, value in ((0, "%v"), (1, "%w"), (2, "%v"))
+    ]
+    same_sums(loop(statements, back=back), turns=[30, 129])
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("three neighbours", 1), ("a gap", 2), ("three rows", 3), ("two arrays", 1)]
+)
+def test_loops_that_add(name, count):
+    """One for neighbours in a row, and for arrays; none writes what is between two places."""
+    made = with_sums_apart(loop(STENCILS[name]))
+    assert len(re.findall(r'^"apart 0 sum \d+":', made, re.M)) == count
+
+
 def test_single_precision():
     same_sums(loop(STENCILS["three neighbours"], kind="float", back=True), kind="float")
 
 
 def test_random_stencils():
-    for _ in range(40):
+    for _ in range(20):
         arrays = RNG.choice(["%a", "%b", "%other.row"], RNG.integers(1, 4))
         statements = [
             adds(
@@ -171,7 +226,7 @@ def test_random_stencils():
 
 NOT_PROVED = {
     "only one place": [adds("%a", 1), adds("%b", 2)],
-    "the function's own sums": [adds("%a", 1, flags=""), adds("%a", 2, flags="afn")],
+    "the function's own sums": [adds("%a", 1, flags=""), adds("%a", 2, flags="afn ")],
     "one of them": [adds("%a", 1), adds("%a", 2, flags="")],
     "read as well": [
         adds("%a", 1),
@@ -218,6 +273,11 @@ NOT_PROVED = {
         adds("%a", 2, index="%m"),
     ],
     "calls of what is not known": ["call void @unknown()", adds("%a", 1), adds("%a", 2)],
+    "values of what is not known": [
+        "%u = call {kind} @source()",
+        adds("%a", 1, "%u"),
+        adds("%a", 2),
+    ],
     "atomic": [
         "%old = atomicrmw fadd ptr %b, {kind} %v monotonic",
         adds("%a", 1),
@@ -235,13 +295,16 @@ def test_what_is_not_proved_stays(statements):
 
 
 def test_a_sum_that_began_before_another_stays():
-    """Both loads first: where the places are one, the second sum overwrites the first."""
-    one, two = (adds("%a", 1), adds("%other.row", 1, "%v"))
-    early = [two.split("\n")[k] for k in range(3)]
-    late = two.split("\n")[3:]
-    rest = adds("%a", 0)
-    text = loop(["\n".join(early).replace("{i}", "9"), one, "\n".join(late).replace("{i}", "9"), rest])
+    """Where the places are one, the second sum overwrites the first."""
+    loaded, stored = (part.replace("{i}", "9") for part in split_at(adds("%other.row", 1, "%v"), 3))
+    text = loop([adds("%a", 0), loaded, adds("%a", 1), stored])
+    binding.parse_assembly(text)
     assert with_sums_apart(text) == text
+
+
+def split_at(statements, line):
+    lines = statements.split("\n")
+    return "\n".join(lines[:line]), "\n".join(lines[line:])
 
 
 # Whole gradients.
@@ -326,5 +389,4 @@ def test_gradients_of_stencils_are_in_strips(function):
     gradient = grad(function)
     gradient(X)
     text = loosened(gradient.inspect_llvm("differentiated"))
-    reads = {"heat": 2, "burgers": 2, "five_points": 2, "smoothed": 1}[function.py_func.__name__]
-    assert len(re.findall(r'^"apart \d+ turn":', with_sums_apart(text), re.M)) == reads
+    assert re.search(r'^"apart \d+ turn":', with_sums_apart(text), re.M)
