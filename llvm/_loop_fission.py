@@ -23,7 +23,7 @@ from functools import cache
 
 from ._ir_text import LOCAL, Function, allocators, with_functions
 from ._shadow_sums import BYTES, Increment, Memory, increments, without_effects
-from ._strips import MARGIN, Run, Strips, array_type, width
+from ._strips import FEW, MARGIN, Run, Strips, array_type, width
 from ._turns import Turn
 
 _NAMES = re.compile(LOCAL)
@@ -45,7 +45,10 @@ def _split(function: Function, known: set[str], harmless: Callable[[], set[str]]
     arrays: dict[str, str] = {}
     loops = 0
     for name in function.blocks:
-        if blocks[name].count(" reassoc ") < 2 or not (turn := Turn(name, blocks[name])).is_loop:
+        if blocks[name].count(" reassoc ") < 2:
+            continue
+        turn = Turn(name, blocks[name], memory.made)
+        if not turn.is_loop:
             continue
         used = used or Counter(_NAMES.findall(function.body))
         found = increments(turn, memory, lambda called: called in harmless(), used)
@@ -66,14 +69,18 @@ def _split(function: Function, known: set[str], harmless: Callable[[], set[str]]
 
 
 def _runs(found: Sequence[Increment]) -> list[Run]:
-    """Each row in runs: in between, a place would be written that was not written before."""
+    """Each row in runs, with gaps that as many turns fill as there are in a strip at least.
+
+    Else a place would be written that was not written before.
+    """
     runs: list[Run] = []
-    for one in sorted(found, key=lambda one: (str(one.row), one.kind, one.offset)):
+    for one in sorted(found, key=lambda one: (one.row, one.kind, one.offset)):
         run = runs[-1] if runs else []
         size = BYTES[one.kind]
         fits = run and (run[0].row, run[0].kind, run[0].step) == (one.row, one.kind, one.step)
-        gap = one.offset - run[-1].offset if fits else -1
-        if gap in (0, size) and one.offset - run[0].offset <= size * MARGIN:
+        gap = one.offset - run[-1].offset if fits else 1
+        whole = gap % size == 0 and gap <= FEW * size
+        if whole and one.offset - run[0].offset <= size * MARGIN:
             run.append(one)
         else:
             runs.append([one])

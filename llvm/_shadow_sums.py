@@ -70,10 +70,10 @@ class Increment:
 
 
 class Memory:
-    """Where the pointers of a function come from."""
+    """Where the pointers of a function come from, which `made` says of all its values."""
 
     def __init__(self, function: Function, known: set[str]) -> None:
-        self._made = dict(MADE.findall(function.body))
+        self.made = dict(MADE.findall(function.body))
         self._known = known
         self._apart = {p.split()[-1] for p in function.parameters if "noalias" in p.split()}
         self._found: dict[str, set[str]] = {}
@@ -97,7 +97,7 @@ class Memory:
             if name in seen or name in ("undef", "poison"):
                 continue
             seen.add(name)
-            made = self._made.get(name, "")
+            made = self.made.get(name, "")
             called = _CALL.match(made)
             if made.startswith("getelementptr "):
                 waiting += re.findall(r"\bptr (\S+),", made)[:1] or [_ANYTHING]
@@ -156,7 +156,7 @@ def increments(
         if i in accesses and _ORDERED.search(line):
             return []
     candidates = [_increment(turn, i, store, used) for i, store in stores.items()]
-    found = [one for one in candidates if one and abs(one.step) == BYTES[one.kind]]
+    found = [one for one in candidates if one and _is_item_by_item(one)]
     return _worth_it(_alone(found, accesses, memory), memory)
 
 
@@ -172,9 +172,10 @@ def _alone(
             one
             for one in found
             if not any(memory.may_meet(one.place, place) for place in others)
-            # Nor may another one add, in between, to what may be the same number.
+            # Nor may another one add, in between, to what may be the same number, or to half of it.
             and not any(
-                one.load < two.store < one.store and memory.may_meet(one.place, two.place)
+                (one.load < two.store < one.store or one.kind != two.kind)
+                and memory.may_meet(one.place, two.place)
                 for two in found
             )
         ]
@@ -198,6 +199,11 @@ def _worth_it(found: Sequence[Increment], memory: Memory) -> list[Increment]:
         if len(together) > 2 or len({one.row for one in together}) < len(together):
             chosen += together
     return chosen
+
+
+def _is_item_by_item(one: Increment) -> bool:
+    size = BYTES[one.kind]
+    return abs(one.step) == size and alignment(one.after) % size == 0
 
 
 def _is_harmless(made: str, harmless: Callable[[str], bool]) -> bool:
@@ -236,7 +242,10 @@ def _increment(
 
 def in_common(after: str, other: str) -> str:
     """What two accesses, of the same type, both have behind the pointer: or the alignment alone."""
-    if after == other:
-        return after
-    aligned = [int(n) for n in re.findall(r"\balign (\d+)", f"{after} {other}")]
-    return f", align {min(aligned)}" if len(aligned) == 2 else ", align 1"
+    return after if after == other else f", align {min(alignment(after), alignment(other))}"
+
+
+def alignment(after: str) -> int:
+    """The alignment of an access: 1 where nothing is said of it, as one cannot be sure."""
+    found = re.search(r"\balign (\d+)", after or "")
+    return int(found[1]) if found else 1

@@ -14,7 +14,7 @@ MARGIN = 16
 """Items of an array before and after those of a strip, of which a row reads some, as zeros."""
 _TURNS = 128
 """Turns of a strip. What they add, one kB for each number, stays in the L1 cache."""
-_FEW = 8
+FEW = 8
 """Turns, for each of the loops that add, less than which are not worth a strip."""
 _OPPOSITE = {
     f"{sign}{order}": f"{sign}{other}"
@@ -25,7 +25,7 @@ _NAMES = re.compile(LOCAL)
 _PHI = re.compile(rf"^  {LOCAL} = phi ")
 
 Run = list[Increment]
-"""Increments of neighbouring places of a row, in their order, without a gap."""
+"""Increments of neighbouring places of a row, in their order, with small gaps."""
 
 
 _Added = tuple[str, str, bool]
@@ -132,7 +132,7 @@ class Strips:
         counter, last, step = turn.counter or ("0", "0", 1)
         ends = [self._first(last), self._first(counter)]
         left = self._make(f"sub i64 {', '.join(ends if step > 0 else ends[::-1])}", "left")
-        plain = self._make(f"icmp ult i64 {left}, {_FEW * len(self._loops) - 1}", "few")
+        plain = self._make(f"icmp ult i64 {left}, {FEW * len(self._loops) - 1}", "few")
         for k, expected in enumerate(turn.expected.values()):
             wrong = self._is_not_as_expected(k, left, *expected)
             plain = self._make(f"or i1 {plain}, {wrong}", "or", k)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 
 from ._ir_text import LOCAL, NAME
 
-Row = tuple[object, ...]
+Row = tuple[tuple[str, int], ...]
 
 MADE = re.compile(rf"^  ({LOCAL}) = (.*)$", re.M)
 WAY = re.compile(rf"\[ (.*?), %({NAME}) \]")
@@ -19,6 +20,8 @@ _PLACE = re.compile(
     rf"^getelementptr (?:inbounds |nusw |nuw )*(\w+), ptr ({LOCAL}), i64 {_OPERAND}$"
 )
 _SIZES = {"i8": 1, "i32": 4, "float": 4, "i64": 8, "double": 8}
+_NUMBER = re.compile(r"-?\d+$")
+_MOST_TERMS = 8
 _EQUAL = re.compile(rf"^icmp (?:samesign )?(eq|ne) i64 {_OPERAND}, {_OPERAND}$")
 _CHOICE = re.compile(rf"^select i1 ({LOCAL}), i64 {_OPERAND}, i64 {_OPERAND}$")
 _ORDER = re.compile(rf"^icmp (?:samesign )?([su][gl][te]) i64 ({LOCAL}), {_OPERAND}$")
@@ -27,6 +30,12 @@ _CAST = re.compile(r"^(?:[sz]ext|f?p?trunc|fpext|[su]itofp|fpto[su]i|bitcast) ")
 
 class Turn:
     """A loop of one block.
+
+    Parameters
+    ----------
+    name, text : str
+    outside : mapping
+        What each value of the function is made by.
 
     Attributes
     ----------
@@ -44,8 +53,8 @@ class Turn:
         not, and whether it should hold. What is said of steps and rows is true only if all do.
     """
 
-    def __init__(self, name: str, text: str) -> None:
-        self.name = name
+    def __init__(self, name: str, text: str, outside: Mapping[str, str]) -> None:
+        self.name, self._outside = name, outside
         lines = [line for line in text.splitlines()[1:] if line.strip()]
         self.lines, end = lines[:-1], _BRANCH.match(lines[-1])
         self.is_loop = end is not None and end[2] != end[3] and name in end.groups()
@@ -80,7 +89,7 @@ class Turn:
         if not found or (found[1] == "eq") != self.ends_if:
             return None
         for value, last in ((found[2], found[3]), (found[3], found[2])):
-            steps = [self.step(v) if v.startswith("%") else 0 for v in (value, last)]
+            steps = self.step(value), self.step(last)
             if steps[0] in (1, -1) and steps[1] == 0:
                 return value, last, steps[0] or 0
         return None
@@ -114,24 +123,41 @@ class Turn:
 
     def step(self, value: str) -> int | None:
         """What is added to an integer or a pointer from one turn to the next, if that is known."""
-        value = self._chosen(value)
-        if value not in self.made:
-            return 0
-        if value in self.phis:
-            row, number = self.row(self.phis[value][1][self.name])
-            return number if row == (value,) else None
-        made = self.made[value]
-        if place := _PLACE.match(made):
-            change = self._times(place[3], _SIZES.get(place[1]))
-            return _added(self.step(place[2]), change)
-        if not (found := _INTEGER.match(made)):
-            return None
-        kind, one, other = found.groups()
-        if kind in ("mul", "shl"):
-            if other.startswith("%"):
+        total = 0
+        for name, factor in self.row(value)[0]:
+            if name in self.phis:
+                row, number = self.row(self.phis[name][1][self.name])
+                if row != ((name, 1),):
+                    return None
+                total += factor * number
+            elif name in self.made:
                 return None
-            return self._times(one, int(other) if kind == "mul" else 1 << int(other))
-        return _added(self._times(one, 1), self._times(other, -1 if kind == "sub" else 1))
+        return total
+
+    def row(self, value: str) -> tuple[Row, int]:
+        """An integer or a pointer as a sum: names, how often each is in it, and a number."""
+        terms: dict[str, int] = {}
+        number, waiting = 0, [(value, 1)]
+        while waiting:
+            name, factor = waiting.pop()
+            name = self._chosen(name)
+            made = self.made.get(name) or self._outside.get(name, "")
+            integer = _INTEGER.match(made)
+            if _NUMBER.match(name):
+                number += factor * int(name)
+            elif len(terms) > _MOST_TERMS:
+                return ((value, 1),), 0
+            elif (place := _PLACE.match(made)) and place[1] in _SIZES:
+                waiting += [(place[2], factor), (place[3], factor * _SIZES[place[1]])]
+            elif integer and integer[1] in ("add", "or disjoint", "sub"):
+                sign = -1 if integer[1] == "sub" else 1
+                waiting += [(integer[2], factor), (integer[3], sign * factor)]
+            elif integer and _NUMBER.match(integer[3]):
+                by = int(integer[3])
+                waiting.append((integer[2], factor * (by if integer[1] == "mul" else 1 << by)))
+            else:
+                terms[name] = terms.get(name, 0) + factor
+        return tuple(sorted((n, factor) for n, factor in terms.items() if factor)), number
 
     def _chosen(self, value: str) -> str:
         """What is chosen, where that is as expected, or the value itself."""
@@ -139,28 +165,3 @@ class Turn:
         if not choice or choice[1] not in self.expected:
             return value
         return choice[2] if self.expected[choice[1]][3] else choice[3]
-
-    def _times(self, value: str, factor: int | None) -> int | None:
-        step = self.step(value) if value.startswith("%") else 0
-        return None if step is None or factor is None else step * factor
-
-    def row(self, value: str) -> tuple[Row, int]:
-        """An integer or a pointer as something and a number."""
-        value = self._chosen(value)
-        if not value.startswith(("%", "@")):
-            return ((), int(value)) if value.lstrip("-").isdecimal() else ((value,), 0)
-        made = self.made.get(value, "")
-        if (place := _PLACE.match(made)) and (size := _SIZES.get(place[1])):
-            row, number = self.row(place[2])
-            index, more = self.row(place[3])
-            return (*row, (size, index)) if index else row, number + size * more
-        if (found := _INTEGER.match(made)) and found[1] not in ("mul", "shl"):
-            kind, one, other = found.groups()
-            if not other.startswith("%") and one.startswith("%"):
-                row, number = self.row(one)
-                return row, number + (-int(other) if kind == "sub" else int(other))
-        return (value,), 0
-
-
-def _added(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else one + other

@@ -51,6 +51,7 @@ loop:
   %place = getelementptr {kind}, ptr %x, i64 %i
   %v = load {kind}, ptr %place, align 4
   %w = fmul {kind} %v, 3.0
+  %g = fptrunc double 1.0 to float
   {statements}
   %sum.next = fadd reassoc nsz contract {kind} %sum, %w
   %i.next = add i64 %i, {step}
@@ -87,14 +88,16 @@ def loop(statements, *, back=False, kind="double", ends_unless=False):
     )
 
 
-def adds(array, offset, value="%w", operation="fadd", flags="reassoc nsz contract ", index="%i"):
+def adds(
+    array, offset, value="%w", operation="fadd", flags="reassoc nsz contract ", index="%i", align=8
+):
     """Statements that add to ``array[index + offset]``."""
     return (
         f"%k{{i}} = add i64 {index}, {offset}\n"
         f"%p{{i}} = getelementptr {{kind}}, ptr {array}, i64 %k{{i}}\n"
-        f"%l{{i}} = load {{kind}}, ptr %p{{i}}, align 4\n"
+        f"%l{{i}} = load {{kind}}, ptr %p{{i}}, align {align}\n"
         f"%s{{i}} = {operation} {flags}{{kind}} %l{{i}}, {value}\n"
-        f"store {{kind}} %s{{i}}, ptr %p{{i}}, align 4"
+        f"store {{kind}} %s{{i}}, ptr %p{{i}}, align {align}"
     )
 
 
@@ -195,7 +198,8 @@ def test_indices_that_are_chosen_in_between(back):
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("three neighbours", 1), ("a gap", 2), ("three rows", 3), ("two arrays", 1)]
+    ("name", "count"),
+    [("three neighbours", 1), ("a gap", 1), ("far", 2), ("three rows", 3), ("two arrays", 1)],
 )
 def test_loops_that_add(name, count):
     """One for neighbours in a row, and for arrays; none writes what is between two places."""
@@ -282,6 +286,13 @@ NOT_PROVED = {
         "%old = atomicrmw fadd ptr %b, {kind} %v monotonic",
         adds("%a", 1),
         adds("%a", 2),
+    ],
+    "halves": [adds("%a", 1, align=4), adds("%a", 2, align=4)],
+    "numbers of two sizes": [
+        adds("%a", 1),
+        adds("%a", 2),
+        adds("%a", 3, "%g").replace("{kind}", "float"),
+        adds("%a", 4, "%g").replace("{kind}", "float"),
     ],
     "volatile": ["%vol = load volatile {kind}, ptr %b", adds("%a", 1), adds("%a", 2)],
 }
