@@ -50,6 +50,8 @@ DEFAULT_FLAGS = (
     "--phi-node-folding-threshold=0",
     "--two-entry-phi-node-folding-threshold=0",
     "--speculate-one-expensive-inst=0",
+    # With any, LLVM's loop load elimination hands sums that a reverse pass adds to on to the next
+    # turn in registers, and `_loop_fission.py` can do nothing for the loop.
     "--max-dependences=0",
 )
 
