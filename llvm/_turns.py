@@ -21,7 +21,7 @@ _PLACE = re.compile(
 )
 _SIZES = {"i8": 1, "i32": 4, "float": 4, "i64": 8, "double": 8}
 _NUMBER = re.compile(r"-?\d+$")
-_MOST_TERMS = 8
+_MOST_STEPS = 50  # since sums of sums can be as long as any power of two
 _EQUAL = re.compile(rf"^icmp (?:samesign )?(eq|ne) i64 {_OPERAND}, {_OPERAND}$")
 _CHOICE = re.compile(rf"^select i1 ({LOCAL}), i64 {_OPERAND}, i64 {_OPERAND}$")
 _ORDER = re.compile(rf"^icmp (?:samesign )?([su][gl][te]) i64 ({LOCAL}), {_OPERAND}$")
@@ -137,15 +137,16 @@ class Turn:
     def row(self, value: str) -> tuple[Row, int]:
         """An integer or a pointer as a sum: names, how often each is in it, and a number."""
         terms: dict[str, int] = {}
-        number, waiting = 0, [(value, 1)]
+        number, waiting, steps = 0, [(value, 1)], 0
         while waiting:
             name, factor = waiting.pop()
+            steps += 1
             name = self._chosen(name)
             made = self.made.get(name) or self._outside.get(name, "")
             integer = _INTEGER.match(made)
             if _NUMBER.match(name):
                 number += factor * int(name)
-            elif len(terms) > _MOST_TERMS:
+            elif steps > _MOST_STEPS:
                 return ((value, 1),), 0
             elif (place := _PLACE.match(made)) and place[1] in _SIZES:
                 waiting += [(place[2], factor), (place[3], factor * _SIZES[place[1]])]

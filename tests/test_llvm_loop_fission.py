@@ -294,6 +294,11 @@ NOT_PROVED = {
         "%q = getelementptr {kind}, ptr %a, i64 %s",
         *(adds("%q", k) for k in range(3)),
     ],
+    "sums of sums": [
+        "%f0 = add i64 %i, 0\n%f1 = add i64 %i, %n",
+        *(f"%f{k} = add i64 %f{k - 1}, %f{k - 2}" for k in range(2, 80)),
+        *(adds("%a", k, index="%f79") for k in range(3)),
+    ],
     "calls of what is not known": ["call void @unknown()", adds("%a", 1), adds("%a", 2)],
     "values of what is not known": [
         "%u = call {kind} @source()",
