@@ -26,8 +26,6 @@ _PHI = re.compile(rf"^  {LOCAL} = phi ")
 
 Run = list[Increment]
 """Increments of neighbouring places of a row, in their order, with small gaps."""
-
-
 _Added = tuple[str, str, bool]
 
 
@@ -136,6 +134,7 @@ class Strips:
         for k, expected in enumerate(turn.expected.values()):
             wrong = self._is_not_as_expected(k, left, *expected)
             plain = self._make(f"or i1 {plain}, {wrong}", "or", k)
+        plain = self._make(f"freeze i1 {plain}", "plainly")  # else a branch by poison is new
         self._do(f"br i1 {plain}, label {self._name('plain')}, label {self._name('turn')}")
 
     def _is_not_as_expected(
