@@ -152,7 +152,8 @@ class _Pointers:
             elif kind == "phi ptr":
                 ways = _WAY.findall(rest)
                 # What moves along an array leads back to itself.
-                chosen = chosen or len([way for way in ways if self._start(way) != name]) > 1
+                back = [way for way in ways if self._start(way) == name]
+                chosen = chosen or rest.count("[ ") > 1 + len(back)
                 waiting += ways
             elif kind == "load ptr":
                 chosen = True
@@ -166,5 +167,6 @@ class _Pointers:
 
     def _start(self, name: str) -> str:
         while self._made.get(name, ("",))[0] == "getelementptr":
-            name = _POINTER.findall(self._made[name][1])[0]
+            # Nothing, where it is that of a constant of the module.
+            name = next(iter(_POINTER.findall(self._made[name][1])), "")
         return name
