@@ -68,10 +68,10 @@ def _declared(builder: Any, numbers: bytes) -> Any:
     return builder.gep(data, [_I64(0), zero])
 
 
-def _constant(module: ir.Module, name: str, kind: ir.Type) -> ir.GlobalVariable:
+def _constant(module: ir.Module, name: str, kind: ir.Type) -> Any:
     if name in module.globals:
         return module.globals[name]
-    made = ir.GlobalVariable(module, kind, name)
+    made: Any = ir.GlobalVariable(module, kind, name)
     made.linkage, made.storage_class = "internal", "externally_initialized"
     made.global_constant, made.align = True, 64
     made.initializer = ir.Constant(kind, 0 if kind == _I64 else None)
