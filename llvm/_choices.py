@@ -12,8 +12,9 @@ import re
 
 import llvmlite.binding as llvm
 
-from ._chosen_places import KEPT, KINDS
+from ._chosen_places import KEPT
 from ._ir_text import NAME, Function, label_of, leads_to, walk, with_functions
+from ._last_turns import KINDS, LEFT
 from ._target_machine import target_machine
 
 _CHOSEN = "chosen"
@@ -25,8 +26,8 @@ define internal {0} @chosen_{0}({0} %x) noinline optnone nounwind willreturn mem
 }}
 """
 _OPENED = re.compile(
-    rf"^(define internal [^@\n]*@\w*(?:{_CHOSEN}|{KEPT})_(?:{'|'.join(KINDS)})(?:\.\d+)?\([^)]*\))"
-    r"[^{\n]*",
+    rf"^(define internal [^@\n]*@\w*(?:{_CHOSEN}|{KEPT}|{LEFT})_(?:{'|'.join(KINDS)})(?:\.\d+)?"
+    r"\((?:[^()]|\([^()]*\))*\))[^{\n]*",
     re.M,
 )
 # Not what has a number: it must keep its place in the text. LLVM has looked at it before us.

@@ -13,6 +13,7 @@ from ._diagnostics import has_crashed, has_lost_types, has_run_out_of_memory, re
 from ._early_exits import may_search_long, with_short_ways_back
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError, ToolTimeoutError
+from ._last_turns import with_last_turns_kept
 from ._recursion import is_recursive
 from ._second_run import backwards_alone, runs_twice, then_forwards
 from ._target_machine import passed
@@ -25,6 +26,8 @@ _MEMORY_OF_BOTH = 2 << 30
 # Enzyme says that a place which holds the address of kept values always holds the same, although
 # `realloc` moves them as a loop goes on: LLVM reads it once, and what is kept goes to freed memory.
 _INVARIANT = re.compile(r", !invariant\.group !\d+")
+# See `_chosen_places`.
+_VOLATILE = re.compile(r"(?<= = load )volatile ")
 
 
 def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple[str, str]:
@@ -58,13 +61,13 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
 
     def safe(text: str, *, all_turns: bool = False) -> str:
         kept = with_chosen_places_kept(reordered(text), all_turns=all_turns)
-        return with_short_ways_back(kept)
+        return with_short_ways_back(with_last_turns_kept(kept))
 
     def once(text: str, **limits: int) -> tuple[str, str]:
         result, said = enzyme.run_and_listen(text, flags, **limits)
         if wrong := undefined_use(result):
             raise refused(*wrong, name, mode)
-        return _INVARIANT.sub("", result), said
+        return _VOLATILE.sub("", _INVARIANT.sub("", result)), said
 
     def twice(text: str) -> tuple[str, str]:
         backwards, said = once(backwards_alone(text))
