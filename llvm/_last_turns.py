@@ -6,6 +6,8 @@ before the last one, and looks that up as if the outer loop were in its first tu
 wrong, and nothing is said; where the inner loop may end early, it looks up something that nothing
 has set.
 
+So it is with arrays, ``p, q = q * x[j], p``: the derivative went to another one's shadow.
+
 So what an inner loop leaves behind goes through a function that Enzyme does not compute again, in
 the loop that makes it. It must stay there: LLVM moves what is used outside alone, but not what is
 convergent.
@@ -17,9 +19,12 @@ import re
 from collections import defaultdict
 
 from ._ir_text import LOCAL, Function, Loop, label_of, leads_to, loops, with_functions
-from ._opaque import FLOATS, KINDS, LEFT, call, with_definitions
 from ._uses import Uses
 
+LEFT = "left"
+FLOATS = ("double", "float")
+VARYING = (*FLOATS, "ptr")
+KINDS = (*VARYING, "i64", "i32", "i16", "i8", "i1")
 _KIND = f"({'|'.join(KINDS)})"
 _MADE = re.compile(rf"^  ({LOCAL}) = (.*)")
 _PHI = re.compile(rf"^  {LOCAL} = phi ")
@@ -29,7 +34,16 @@ _TYPES = (
     re.compile(rf"select .*?\bi1 [^,]+, {_KIND} "),
     re.compile(rf"(?:tail )?[a-z]+ (?:[a-z]\w*(?:\([^)]*\))? )*?{_KIND}\b"),
 )
+_PLACE = re.compile("getelementptr ")
 _COMPARED = re.compile("[if]cmp ")
+_OF_NUMBERS = "memory(none)"
+# Enzyme computes again what writes nothing and has no derivative.
+_OF_INTEGERS = 'memory(inaccessiblemem: readwrite) "enzyme_inactive"'
+_FIXED = """
+define internal {0} @{1}_{0}({0} %x) noinline optnone convergent nounwind willreturn {2} {{
+  ret {0} %x
+}}
+"""
 
 
 def with_last_turns_kept(ir: str) -> str:
@@ -40,7 +54,12 @@ def with_last_turns_kept(ir: str) -> str:
     ir : str
         As Enzyme gets it: optimised, and all in one function.
     """
-    return with_definitions(with_functions(ir, _kept))
+    kept = with_functions(ir, _kept)
+    kinds = [kind for kind in KINDS if f"@{LEFT}_{kind}(" in kept]
+    return kept + "".join(
+        _FIXED.format(kind, LEFT, _OF_NUMBERS if kind in VARYING else _OF_INTEGERS)
+        for kind in kinds
+    )
 
 
 def _kept(function: Function) -> str:
@@ -63,7 +82,7 @@ def _kept(function: Function) -> str:
             name, behind = made[1], used_in[made[1]] - loop.blocks
             if behind and (kind not in FLOATS or uses.is_needed(name)):
                 left = f'%"{LEFT} {name[1:].strip(chr(34))}"'
-                calls[name].append(call(LEFT, kind, left, name))
+                calls[name].append(f"  {left} = call {kind} @{LEFT}_{kind}({kind} {name})")
                 for other in behind:
                     outside[other][name] = left
     changed = [
@@ -83,8 +102,10 @@ def _inner_loops(successors: dict[str, list[str]]) -> dict[str, Loop]:
 
 
 def _kind(operation: str) -> str:
-    """The type of a number that is made; nothing for pointers and the like."""
+    """The type of a number or a pointer that is made; nothing for structures and the like."""
     operation = re.sub(r", (?:align|!).*", "", operation)
+    if _PLACE.match(operation):
+        return "ptr"
     if _COMPARED.match(operation):
         return "i1"
     return next((found[1] for pattern in _TYPES if (found := pattern.match(operation))), "")
