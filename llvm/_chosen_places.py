@@ -21,15 +21,18 @@ from functools import cached_property
 
 from ._ir_text import LOCAL, Function, label_of, with_functions
 from ._later_turns import LaterTurns, places_written
-from ._opaque import FLOATS, KEPT, KINDS, call, with_definitions
+from ._opaque import FLOATS, KEPT, LEFT, NUMBERS, call, with_definitions
 from ._uses import Uses
 
-_MADE = re.compile(rf"^  ({LOCAL}) = (getelementptr|select|phi ptr|load ptr|alloca)\b(.*)", re.M)
+_KEPT = f"(?:tail )?call [^@\n]*@{LEFT}_ptr"
+_MADE = re.compile(
+    rf"^  ({LOCAL}) = (getelementptr|select|phi ptr|load ptr|alloca|{_KEPT})\b(.*)", re.M
+)
 _POINTER = re.compile(rf"\bptr ({LOCAL})")
 _WAY = re.compile(rf"\[ ({LOCAL}|\w+), ")
 _STORED = re.compile(rf"^  store ptr ({LOCAL}), ", re.M)
 _READ_ONLY = re.compile(rf"\bptr [^,]*\breadonly\b[^,]* ({LOCAL})(?=,|$)")
-_NUMBER = re.compile(rf"^  ({LOCAL})( = load ({'|'.join(KINDS)}), ptr ({LOCAL})[^\n]*)", re.M)
+_NUMBER = re.compile(rf"^  ({LOCAL})( = load ({'|'.join(NUMBERS)}), ptr ({LOCAL})[^\n]*)", re.M)
 
 
 def with_chosen_places_kept(ir: str, *, all_turns: bool = False) -> str:
@@ -109,7 +112,7 @@ class _Pointers:
                 continue
             seen.add(name)
             kind, rest = self._made.get(name, ("", ""))
-            if kind == "getelementptr":
+            if kind == "getelementptr" or LEFT in kind:
                 waiting += _POINTER.findall(rest)
             elif kind == "select":
                 chosen = True
@@ -117,7 +120,8 @@ class _Pointers:
             elif kind == "phi ptr":
                 ways = _WAY.findall(rest)
                 # What moves along an array leads back to itself.
-                chosen = chosen or len([way for way in ways if self._start(way) != name]) > 1
+                back = [way for way in ways if self._start(way) == name]
+                chosen = chosen or rest.count("[ ") > 1 + len(back)
                 waiting += ways
             elif kind == "load ptr":
                 # One of those that are stored, wherever: places have many names. Or an argument's.
@@ -130,5 +134,6 @@ class _Pointers:
 
     def _start(self, name: str) -> str:
         while self._made.get(name, ("",))[0] == "getelementptr":
-            name = _POINTER.findall(self._made[name][1])[0]
+            # Nothing, where it is that of a constant of the module.
+            name = next(iter(_POINTER.findall(self._made[name][1])), "")
         return name

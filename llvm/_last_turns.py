@@ -6,6 +6,8 @@ before the last one, and looks that up as if the outer loop were in its first tu
 wrong, and nothing is said; where the inner loop may end early, it looks up something that nothing
 has set. What adds up, and is not used for anything else meanwhile, it keeps.
 
+So it is with arrays, ``p, q = q * x[j], p``: the derivative went to another one's shadow.
+
 So what an inner loop leaves behind of an earlier turn goes through a function that Enzyme does not
 compute again, in the loop that makes it.
 """
@@ -26,8 +28,10 @@ _MADE = re.compile(rf"^  ({LOCAL}) = (.*)")
 _WAY = re.compile(rf"\[ ({LOCAL}|[^,]+), %({NAME}) \]")
 # Anything but what is kept.
 _ANY = re.compile(rf"(?!  {LOCAL} = (?:tail )?call [^@]*@(?:{KEPT}|{LEFT})_)")
-# Sums, and counters.
-_ADDED = re.compile(rf"{SUM.pattern}|^  {LOCAL} = (?:add|sub) (?:\w+ )*i\d+ {LOCAL}, -?\d+$")
+# Sums, counters, and what goes along an array.
+_ADDED = re.compile(
+    rf"{SUM.pattern}|^  {LOCAL} = (?:getelementptr |(?:add|sub) (?:\w+ )*i\d+ {LOCAL}, -?\d+$)"
+)
 _PHI = re.compile(rf"^  {LOCAL} = phi ")
 # The type of what is made: of a conversion, a comparison, a choice, and of all else.
 _TYPES = (
@@ -142,10 +146,12 @@ def _inner_loops(successors: Mapping[str, Sequence[str]]) -> dict[str, Loop]:
 
 
 def _kind(operation: str) -> str:
-    """The type of a number that is made; nothing for pointers and the like."""
+    """The type of a number or a pointer that is made; nothing for structures and the like."""
     operation = re.sub(r", (?:align|!).*", "", operation)
     if _COMPARED.match(operation):
         return "i1"
+    if operation.startswith("getelementptr "):
+        return "ptr"
     return next((found[1] for pattern in _TYPES if (found := pattern.match(operation))), "")
 
 

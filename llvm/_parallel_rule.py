@@ -23,7 +23,7 @@ from ._parallel_lowering import Region, call_kernel, make_schedule
 from ._parallel_shadows import PartShadows, spread
 from ._parallel_tasks import Tasks, slot
 from ._recomputed_rule import in_one, registered
-from ._recursion import needs_all_shadows
+from ._recursion import needs_all_shadows, with_shadows_of_constants
 from ._rule_calls import RuledCall, opaque_calls
 from ._rule_shims import VOID, Passes, Shims
 
@@ -33,7 +33,9 @@ def region_rule(call: RuledCall, passes: Passes) -> str:
     context = call.rule.kernel.target_context
     part = f"{call.symbol}_part"
     copy = in_one(_part(call, part), part)
-    mixes = body_mixes_pointers(copy, part) and not needs_all_shadows(copy, call.rule.name)
+    mixes = body_mixes_pointers(copy, part)
+    if mixes and needs_all_shadows(copy, call.rule.name):
+        copy, mixes = with_shadows_of_constants(copy), False
     # Enzyme dies of a call with a rule in what it splits in two passes ("DUP_NONEED"). And it keeps
     # shadows of pointers that are chosen, from a pass in which the parts have none of their own.
     again = bool(opaque_calls(copy)) or body_chooses_pointers(copy, part)

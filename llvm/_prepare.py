@@ -20,6 +20,7 @@ from enzyme_rules import (
 
 from ._abi import leaves
 from ._complex_powers import with_powers
+from ._constants import with_numbers
 from ._custom_rule import custom_rule
 from ._effects import Effects, analyse
 from ._inactive import declared_inactive, inactive_body, mark_inactive
@@ -186,7 +187,7 @@ def bodies(
     modules: Sequence[str],
     brought: Callable[[RuledCall], bool] = lambda call: not call.rule.separate,
 ) -> list[str]:
-    """The modules, and those that define the opaque functions which they call.
+    """The modules with the numbers of large arrays; those that define the functions they call.
 
     Only those that are `brought`: by default not those whose rules are compiled separately.
 
@@ -205,7 +206,8 @@ def bodies(
                 found.append(body_of(call, symbol))
                 called |= _called(found[-1])
     inactive = set().union(*map(declared_inactive, found))
-    return found + [inactive_body(symbol) for symbol in sorted(inactive)]
+    found += [inactive_body(symbol) for symbol in sorted(inactive)]
+    return [with_numbers(text) for text in found]
 
 
 def _called(text: str) -> set[str]:

@@ -14,7 +14,7 @@ from numba.extending import overload
 from ._abi import I64, POINTER, TUPLE, leaves, pack
 from ._effects import body_mixes_pointers
 from ._lower import compile_raw, count_error, flat_function, link
-from ._recursion import needs_all_shadows
+from ._recursion import needs_all_shadows, with_shadows_of_constants
 from ._rule_calls import SHADOWED, RuledCall, always_shadowed
 from ._rule_shims import VOID, Passes, Shims
 
@@ -28,9 +28,9 @@ def recomputed_rule(call: RuledCall, passes: Passes) -> str:
     copy = in_one(link([body], [flat]), name)
     fixed = [leaf for k in call.rule.constants for leaf in leaves(call.argument_types[k])]
     available = not any(leaf.can_vary for leaf in fixed)
-    mixes = body_mixes_pointers(copy, name) and not needs_all_shadows(
-        copy, call.rule.name, available=available
-    )
+    mixes = body_mixes_pointers(copy, name)
+    if mixes and needs_all_shadows(copy, call.rule.name, available=available):
+        copy, mixes = with_shadows_of_constants(copy), False
     builder = _Builder(call, body.target_context, mixes)
     return registered(builder, copy, name, passes)
 

@@ -11,11 +11,15 @@ from __future__ import annotations
 import re
 
 from ._errors import AutodiffError
-from ._ir_text import functions
+from ._ir_text import functions, next_node
 from ._lower import RECURSIVE
 
 _POINTED_AT = re.compile(rf'^@"{re.escape(RECURSIVE)}([^"]+)" =', re.M)
-_CONSTANT_ARRAY = "@.const.array."
+_CONSTANT_ARRAY = re.compile(
+    r"^@(?P<name>(?:\.const\.array\.|const_array_)[\w.]+) = internal (?:externally_initialized )?"
+    r"constant (?P<kind>\[\d+ x i8\]) (?P<value>.*)",
+    re.M,
+)
 
 
 def is_recursive(ir: str) -> bool:
@@ -51,17 +55,46 @@ def needs_all_shadows(ir: str, name: str, *, available: bool = True) -> bool:
     Raises
     ------
     AutodiffError
-        One of the arrays has none, or may be a constant of the program, which cannot have one.
+        One of the arrays has none.
     """
     if not is_recursive(ir):
         return False
-    if not available or _CONSTANT_ARRAY in ir:
+    if not available:
         raise AutodiffError(
             f"`{name}` calls a function that calls itself, in which a name may stand for one array "
-            f"or another: Enzyme needs a shadow of each. Got a constant one, global, of a closure "
-            f"or of a rule, which has none. Pass it as an argument, or write the recursion as a "
-            f"loop.",
+            f"or another: Enzyme needs a shadow of each. Got a constant one of a rule, which has "
+            f"none. Do without the rule's `constants`, or write the recursion as a loop.",
             stage="differentiate",
             function=name,
         )
     return True
+
+
+def with_shadows_of_constants(ir: str) -> str:
+    """The module with a shadow of each constant array, global or of a closure.
+
+    What reverse mode adds to it nobody reads, and forwards it stays zero. Its own shadow is for
+    that of a gradient. LLVM must not see that the arrays are constant, or they vary no more.
+    """
+    free = next_node(ir)
+    shadows: list[str] = []
+
+    def with_shadows(found: re.Match[str]) -> str:
+        node = free + len(shadows)
+        shadow, further = own = [f"@{found['name']}.shadow{k}" for k in (1, 2)]
+        shadows.extend(own)
+        array = f"internal externally_initialized global {found['kind']}"
+        return (
+            f"@{found['name']} = {array} {found['value']}, !enzyme_shadow !{node}\n"
+            f"{shadow} = {array} zeroinitializer, align 8, !enzyme_shadow !{node + 1}\n"
+            f"{further} = {array} zeroinitializer, align 8"
+        )
+
+    text = _CONSTANT_ARRAY.sub(with_shadows, ir)
+    if not shadows:
+        return ir
+    # LLVM does not count what metadata name.
+    used = f"@llvm.compiler.used = appending global [{len(shadows)} x ptr] ["
+    nodes = [f"!{free + k} = !{{ptr {shadow}}}" for k, shadow in enumerate(shadows)]
+    listed = ", ".join(f"ptr {shadow}" for shadow in shadows)
+    return "\n".join((text, f'{used}{listed}], section "llvm.metadata"', *nodes, ""))

@@ -14,7 +14,7 @@ from ._enzyme import find_enzyme
 from ._lower import Lowered, lower
 from ._optimise import Optimised, optimise
 from ._prepare import Prepared, prepare
-from ._recursion import needs_all_shadows
+from ._recursion import needs_all_shadows, with_shadows_of_constants
 from ._request import DEFAULT_FLAGS, Mode, Question, Request
 from ._rule_shims import Passes
 
@@ -63,13 +63,22 @@ def derive(
     times.append(time.perf_counter())
     if prepared.rules:
         question = replace(question, width=1)
-    request = _request(prepared, question)
+    all_vary = derives and _all_vary(prepared)
+    if all_vary:
+        prepared = replace(prepared, ir=with_shadows_of_constants(prepared.ir))
+    request = _request(prepared, question, all_vary=all_vary)
     request = replace(request, flags=(*request.flags, *more_flags))
     differentiated = differentiate(prepared, request)
     return differentiated, [*times, time.perf_counter()]
 
 
-def _request(prepared: Prepared, question: Question) -> Request:
+def _all_vary(prepared: Prepared) -> bool:
+    """Whether all arrays need shadows, whoever asked for some."""
+    mixes = prepared.effects.mixes_pointers
+    return mixes and needs_all_shadows(prepared.ir, prepared.lowered.name)
+
+
+def _request(prepared: Prepared, question: Question, *, all_vary: bool) -> Request:
     flat: list[bool] = []
     for ty, varies in zip(question.argument_types, question.varying, strict=True):
         flat += [varies] * len(leaves(ty))
@@ -81,7 +90,6 @@ def _request(prepared: Prepared, question: Question) -> Request:
             noalias=question.options.noalias,
             threads=question.threads,
         )
-    all_vary = effects.mixes_pointers and needs_all_shadows(prepared.ir, prepared.lowered.name)
     varying = tuple(
         leaf.can_vary and (wanted or written or (all_vary and leaf.is_pointer))
         for leaf, wanted, written in zip(prepared.lowered.leaves, flat, effects.writes, strict=True)

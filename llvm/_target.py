@@ -34,6 +34,7 @@ from numba.parfors import parfor_lowering as lowering
 from enzyme_rules import find_rule, generation
 
 from ._array_expressions import write_arrays_ourselves
+from ._constants import constant_array, has_address
 from ._counterparts import KINDS, counterpart
 from ._memory import MallocContext, data_models, with_any_pointer, with_outside_items
 from ._parallel_lowering import call_region, lower_parfor
@@ -163,6 +164,11 @@ class _TargetContext(cpu.CPUContext):
         if isinstance(typ, (types.List, types.ListIter, types.Set, types.SetIter)):
             return with_any_pointer(helper)
         return helper
+
+    def make_constant_array(self, builder: Any, typ: Any, ary: Any) -> Any:
+        if has_address(typ, ary):
+            return constant_array(self, builder, typ, ary)
+        return super().make_constant_array(builder, typ, ary)
 
     def get_env_manager(self, builder: Any, return_pyobject: bool = False) -> Any:
         # What makes an exception is never run: the function is called again to raise it.
