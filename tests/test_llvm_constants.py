@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -22,7 +23,7 @@ LARGE_COLUMNS = np.asfortranarray(np.linspace(-1.0, 1.0, 2800).reshape(70, 40))
 GAPS = np.arange(40.0).reshape(5, 8)[:, ::-2].T
 LARGE_GAPS = np.linspace(0.0, 3.0, 5000).reshape(50, 100)[::-1, ::3]
 STEPS = (np.arange(9000) % 5)[::3]
-IMAGINARY = np.exp(1j * np.arange(3000.0))
+IMAGINARY: Any = np.exp(1j * np.arange(3000.0))
 CLOSED = np.linspace(-1.0, 1.0, 3000)
 
 
