@@ -236,29 +236,35 @@ def _blocks(
     }
     forward = mode is Mode.FORWARD
     given, wanted = (inputs, outputs) if forward else (outputs, inputs)
-    basis = [(k, index) for k in given for index in np.ndindex(np.shape(flat[k]))]
+    # Of a complex result, the gradients of its two parts make a row.
+    basis = [
+        (k, index, part)
+        for k in given
+        for index in np.ndindex(np.shape(flat[k]))
+        for part in ((1.0, 1.0j) if np.iscomplexobj(flat[k]) else (1.0,))
+    ]
     for start in range(0, len(basis), width):
         group = basis[start : start + width]
         shadows: list[Any] = [None] * (width * len(flat))
-        for lane, (k, index) in enumerate(group):
-            shadows[width * k + lane] = _unit(flat[k], index)
+        for lane, (k, index, part) in enumerate(group):
+            shadows[width * k + lane] = _unit(flat[k], index, part)
         arguments = with_copies(program, point.function, point.arguments)
         call(program, point.function, arguments, shadows, seed=0.0)
-        for lane, (k, index) in enumerate(group):
+        for lane, (k, index, part) in enumerate(group):
             for other in wanted:
                 found = shadows[width * other + lane]
                 if forward:
                     blocks[other, k][(..., *index)] = found
                 else:
-                    blocks[k, other][index] = found
+                    blocks[k, other][index] += part * found
     return blocks
 
 
-def _unit(value: Any, index: tuple[int, ...]) -> Any:
+def _unit(value: Any, index: tuple[int, ...], part: complex = 1.0) -> Any:
     if not isinstance(value, np.ndarray):
-        return 1.0
+        return part
     made = zeros_like(value)
-    made[index] = 1
+    made[index] = part
     return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,16 +48,28 @@ def jacobian_in_njit(
     call, lines, is_array = _writing(name, mode, function, given, [k])
     x = _name(call, k)
     forward = mode is Mode.FORWARD
+    # Of a complex result, the gradients of its two parts make a row.
+    items = _returned_type(function, given)
+    items = items.dtype if is_array else items
+    parts = ["1", "1j"] if isinstance(items, types.Complex) and not forward else ["1"]
+    column = "flat[:, i] = dy.ravel()"
+    rows = [f"flat[i] += {part} * dx.ravel()" for part in parts]
     return call.compile(
         [
             *lines,
-            f"flat = np.empty((x0.size, {x}.size), x0.dtype)",
+            f"flat = np.zeros((x0.size, {x}.size), x0.dtype)",
             f"for i in range({x if forward else 'x0'}.size):",
-            "    dy = np.zeros_like(x0)",
-            f"    dx = np.zeros_like({x})",
-            f"    {'dx' if forward else 'dy'}.flat[i] = 1",
-            *_indented(_run(call, {"x0": ("dy",), x: ("dx",)})),
-            "    flat[:, i] = dy.ravel()" if forward else "    flat[i] = dx.ravel()",
+            *_indented(
+                line
+                for part, use in zip(parts, [column] if forward else rows, strict=True)
+                for line in (
+                    "dy = np.zeros_like(x0)",
+                    f"dx = np.zeros_like({x})",
+                    f"{'dx' if forward else 'dy'}.flat[i] = {part}",
+                    *_run(call, {"x0": ("dy",), x: ("dx",)}),
+                    use,
+                )
+            ),
             f"return flat.reshape({'x0.shape + ' if is_array else ''}{x}.shape)",
         ],
         [f"a{i}" for i in range(len(given))],
@@ -207,7 +219,7 @@ def _name(call: JitCall, k: int) -> str:
     return next(f"x{item}" for item, _, path, _, _ in call.items() if path == f"a{k}")
 
 
-def _indented(lines: Sequence[str]) -> list[str]:
+def _indented(lines: Iterable[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 

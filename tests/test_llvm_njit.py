@@ -60,6 +60,11 @@ def shifted(x, a):
 
 
 @numba.njit
+def turned(x, a):
+    return np.exp(1j * a * x) * x[0]
+
+
+@numba.njit
 def filled(a, y, x):
     y[: x.size] = x
     return a * y.sum()
@@ -80,6 +85,7 @@ of_many = value_and_grad(many_kinds, argnums=(0, 1, 2, 3))
 of_half_done = value_and_grad(half_done)
 of_single = value_and_grad(single, argnums=(0, 1))
 forward_matrix, reverse_matrix = jacfwd(shifted), jacrev(shifted)
+complex_columns, complex_rows = jacfwd(turned), jacrev(turned)
 
 
 @numba.njit
@@ -367,3 +373,18 @@ def test_what_is_refused():
 
     with pytest.raises(TypingError, match="differentiates by one array of real numbers"):
         second(X)
+
+
+@numba.njit
+def complex_matrices(x, a):
+    return complex_columns(x, a), complex_rows(x, a)
+
+
+def test_jacobians_of_complex_results():
+    x, a = np.array([0.4, -1.2, 0.7]), 1.5
+    turned_by = np.exp(1j * a * x)
+    want = 1j * a * x[0] * np.diag(turned_by)
+    want[:, 0] += turned_by
+    for found in complex_matrices(x, a):
+        assert found.dtype == np.complex128
+        np.testing.assert_allclose(found, want, rtol=0, atol=1e-15)

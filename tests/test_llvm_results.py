@@ -111,6 +111,27 @@ def twenty(x, n):
 
 
 @numba.njit
+def complex_parts(x, c):
+    z = x[:3] + 1j * x[3:]
+    return z * np.conj(z[::-1]) * c, z[0] * z[1], x[0] * x[5]
+
+
+def test_jacobian_of_complex_results():
+    """By rows it was that of their real parts."""
+    x, c = RNG.standard_normal(6), 0.3 - 0.8j
+    z = x[:3] + 1j * x[3:]
+    dz = np.concatenate((np.eye(3), 1j * np.eye(3)), axis=1)
+    array = c * (dz * np.conj(z[::-1])[:, None] + z[:, None] * np.conj(dz[::-1]))
+    number = dz[0] * z[1] + z[0] * dz[1]
+    real = x[5] * np.eye(6)[0] + x[0] * np.eye(6)[5]
+    for transform in (jacfwd, jacrev):
+        found = transform(complex_parts)(x, c)
+        for got, want in zip(found, (array, number, real), strict=True):
+            assert got.dtype == want.dtype
+            np.testing.assert_allclose(got, want, rtol=0, atol=16 * EPS)
+
+
+@numba.njit
 def written(y, x):
     x *= x
     y[1:] = x
