@@ -14,10 +14,12 @@ from ._early_exits import without_ways_back
 from ._entry import ERRORS, entry
 from ._errors import AutodiffError, ToolchainError
 from ._forks import crashed_on_team, forked, in_one, joined
+from ._ir_text import NAME
 from ._lower import COUNT_ERROR, PRIMAL
 from ._memory_types import declarations, stated
 from ._ordered_runs import run_enzyme
 from ._prepare import Prepared
+from ._recursion import calling_themselves
 from ._request import Mode, Request, Threads
 from ._rounding import marked
 from ._rule_calls import always_shadowed, integers_marked, revealed
@@ -140,12 +142,17 @@ def _forms(seen: str, rest: str, request: Request) -> Iterator[str]:
 
 
 _DEFINITION = re.compile(
-    r"^(define internal (?!.*\b(?:noinline|optnone|alwaysinline)\b).*\)) (.*\{)$", re.M
+    r"^(define internal (?!.*\b(?:noinline|optnone|alwaysinline)\b)"
+    rf"[^@\n]*@({NAME})\(.*\)) (.*\{{)$",
+    re.M,
 )
 
 
 def inlined(ir: str) -> str:
-    """The module with every function inlined where it is called.
+    """The module with every function inlined where it is called, but for those that call themselves.
+
+    Once more of these in those that call them is twice as much for Enzyme to derive, and four times
+    where it derives the gradient.
 
     With runtime activity Enzyme compares a primal pointer with its shadow, to see whether it
     varies. To the derivative of a function that is not inlined it passes ``undef`` for primal
@@ -153,12 +160,13 @@ def inlined(ir: str) -> str:
     is lost without a word. Without runtime activity such a call can end in a failed assertion of
     Enzyme's, where the function calls one with a rule.
     """
+    recursive = calling_themselves(ir)
     groups = re.findall(r"^attributes (#\d+) = {[^\n]*\bnoinline\b", ir, re.M)
 
     def marked(found: re.Match[str]) -> str:
         # What rules of ours, and what makes Numba's exceptions, keep out of line stays there.
-        kept = not set(groups).isdisjoint(found[2].split())
-        return found[0] if kept else f"{found[1]} alwaysinline {found[2]}"
+        kept = not set(groups).isdisjoint(found[3].split()) or found[2] in recursive
+        return found[0] if kept else f"{found[1]} alwaysinline {found[3]}"
 
     return _DEFINITION.sub(marked, ir)
 

@@ -293,6 +293,47 @@ def test_second_derivatives_with_constants(function):
     np.testing.assert_allclose(product, estimate, rtol=1e-7, atol=1e-7 * np.abs(estimate).max())
 
 
+@numba.njit
+def of_a_tree(left, right, values, i, work):
+    if i < 0:
+        return 0.0
+    a = of_a_tree(left, right, values, left[i], work)
+    b = of_a_tree(left, right, values, right[i], work)
+    work[i] = a * 0.5 + b * values[i]
+    return np.tanh(values[i] * (1 + a) - b * b)
+
+
+@numba.njit
+def tree(x, left, right):
+    work = np.zeros(x.size)
+    return of_a_tree(left, right, x * x, 0, work) + (work * x).sum()
+
+
+@numba.njit
+def steps_back(x, i):
+    if i >= x.size:
+        return 0.3
+    return np.tanh(x[i] * (1 + steps_back(x, i + 1)) - steps_back(x, i + 2) ** 2)
+
+
+@numba.njit
+def sequence(x, left, right):
+    return steps_back(x, 0)
+
+
+@pytest.mark.parametrize("function", [tree, sequence])
+def test_second_derivatives_of_two_calls(function):
+    """Of the first, Enzyme came to no end: each call of itself was there once more, inlined."""
+    nodes = np.array([1, 3, 5, 7, -1, -1, -1, -1]), np.array([2, 4, 6, -1, -1, -1, -1, -1])
+    product = hvp(function, (X, *nodes), (V, None, None))[1]
+    other = hvp(function, (X, *nodes), (C, None, None))[1]
+    np.testing.assert_allclose(product @ C, other @ V, rtol=1e-11)
+    step = 1e-3
+    g = [grad(function)(X + k * step * V, *nodes) for k in (-2, -1, 1, 2)]
+    estimate = (g[0] - g[3] + 8 * (g[2] - g[1])) / (12 * step)
+    np.testing.assert_allclose(product, estimate, rtol=0, atol=1e-7 * np.abs(estimate).max())
+
+
 def test_who_calls_themselves():
     kind = numba.typeof(X)
     for function, inner in ((spectrum, "fourier"), (ranked, "merged"), (in_place, "scaled")):
