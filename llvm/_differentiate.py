@@ -149,9 +149,9 @@ _DEFINITION = re.compile(
 
 
 def inlined(ir: str) -> str:
-    """The module with every function inlined where it is called, but for those that call themselves.
+    """The module with every function inlined that does not call itself.
 
-    Once more of these in those that call them is twice as much for Enzyme to derive, and four times
+    Once more of what does, in what calls it, is twice as much for Enzyme to derive, and four times
     where it derives the gradient.
 
     With runtime activity Enzyme compares a primal pointer with its shadow, to see whether it
