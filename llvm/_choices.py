@@ -3,7 +3,7 @@
 LLVM makes ``log(x > c ? x : c)`` a choice between ``log(x)`` and a constant, by branches that hold
 nothing else as well as by `np.maximum`. Reverse mode then differentiates the logarithm of an x that
 was not chosen, and adds 0 · ∞. Here the choice goes through a function that LLVM does not look
-into, which is taken out again when Enzyme has run.
+into.
 """
 
 from __future__ import annotations
@@ -12,23 +12,10 @@ import re
 
 import llvmlite.binding as llvm
 
-from ._chosen_places import KEPT, KINDS
 from ._ir_text import NAME, Function, label_of, leads_to, walk, with_functions
+from ._opaque import CHOSEN, call, with_definitions
 from ._target_machine import target_machine
 
-_CHOSEN = "chosen"
-# optnone, or LLVM finds that it returns its argument; and it costs nothing to call it again.
-_FUNCTION = """
-define internal {0} @chosen_{0}({0} %x) noinline optnone nounwind willreturn memory(none) \
-"enzyme_shouldrecompute" {{
-  ret {0} %x
-}}
-"""
-_OPENED = re.compile(
-    rf"^(define internal [^@\n]*@\w*(?:{_CHOSEN}|{KEPT})_(?:{'|'.join(KINDS)})(?:\.\d+)?\([^)]*\))"
-    r"[^{\n]*",
-    re.M,
-)
 # Not what has a number: it must keep its place in the text. LLVM has looked at it before us.
 _NAMED = r'(?:"[^"]*"|[\w.$-]*[A-Za-z._$-][\w.$-]*)'
 _PHI = re.compile(r"^  %\S+ = phi ")
@@ -58,13 +45,7 @@ def with_choices_kept(ir: str) -> str:
     kept = with_functions(text, _choices_kept)
     if kept == text:
         return ir
-    kinds = [kind for kind in ("double", "float") if f"@{_CHOSEN}_{kind}(" in kept]
-    return kept + "".join(map(_FUNCTION.format, kinds))
-
-
-def with_choices_open(ir: str) -> str:
-    """What Enzyme has made of it, and of numbers that are kept, for LLVM to look into again."""
-    return _OPENED.sub(r"\1 alwaysinline ", ir)
+    return with_definitions(kept)
 
 
 def _choices_kept(function: Function) -> str:
@@ -83,9 +64,9 @@ def _choices_kept(function: Function) -> str:
         # What a loop hands on is no choice, and would keep LLVM from seeing a sum.
         if choice and not (choice["joined"] and head) and _is_open(choice, failing):
             name, kind = choice["name"], choice["joined"] or choice["selected"]
-            before = f'"{_CHOSEN} {name.strip(chr(34))}"'
+            before = f'"{CHOSEN} {name.strip(chr(34))}"'
             line = f"  %{before} = {choice['made']}"
-            calls.append(f"  %{name} = call {kind} @{_CHOSEN}_{kind}({kind} %{before})")
+            calls.append(call(CHOSEN, kind, f"%{name}", f"%{before}"))
         made.append(line)
     return "\n".join(made)
 

@@ -7,43 +7,29 @@ is then made of what stands there at the end, and nothing is said. Slices are su
 their start depends on whether the array has items at all. Nor does it always see that what is
 written by a chosen pointer overwrites what was read from an array by its own name.
 
-So such a number goes through a function that Enzyme does not compute again, and that LLVM does not
-look into. A mark on the load was lost where LLVM, which has another go before Enzyme, made one load
-of two: one by either of two pointers.
+So such a number goes through a function that Enzyme does not compute again. A mark on the load was
+lost where LLVM, which has another go before Enzyme, made one load of two: one by either of two
+pointers. And the load is volatile while Enzyme runs: to hand it to the derivative of that function,
+Enzyme reads it again, and declares that it always finds the same there. LLVM then made one load of
+two that had a store between them, and the function itself came out wrong.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from functools import cached_property
 
 from ._ir_text import LOCAL, Function, label_of, with_functions
 from ._later_turns import LaterTurns, places_written
+from ._opaque import FLOATS, KEPT, KINDS, call, with_definitions
+from ._uses import Uses
 
 _MADE = re.compile(rf"^  ({LOCAL}) = (getelementptr|select|phi ptr|load ptr|alloca)\b(.*)", re.M)
 _POINTER = re.compile(rf"\bptr ({LOCAL})")
 _WAY = re.compile(rf"\[ ({LOCAL}|\w+), ")
-_STORED = re.compile(rf"^  store ptr ({LOCAL}), ptr ({LOCAL})", re.M)
+_STORED = re.compile(rf"^  store ptr ({LOCAL}), ", re.M)
 _READ_ONLY = re.compile(rf"\bptr [^,]*\breadonly\b[^,]* ({LOCAL})(?=,|$)")
-_FLOATS = ("double", "float")
-KINDS = (*_FLOATS, "i64", "i32", "i16", "i8")
 _NUMBER = re.compile(rf"^  ({LOCAL})( = load ({'|'.join(KINDS)}), ptr ({LOCAL})[^\n]*)", re.M)
-_USED = re.compile(rf"[\[ (]({LOCAL})(?! =)")
-# Sums, and multiples.
-_NUMERAL = r"-?(?:\d[\d.e+-]*|0x\w+)"
-_SUM = re.compile(
-    rf"^  ({LOCAL}) = (?:(?:fadd|fsub|fneg|phi) "
-    rf"|fmul [\w ]*(?:{LOCAL}, {_NUMERAL}|{_NUMERAL}, {LOCAL})$)"
-)
-_COPIED = re.compile(rf"^  store (?:{'|'.join(_FLOATS)}) ")
-KEPT = "kept"
-# optnone, or LLVM finds that it returns its argument.
-_IDENTITY = f"""
-define internal {{0}} @{KEPT}_{{0}}({{0}} %x) noinline optnone nounwind willreturn memory(none) {{{{
-  ret {{0}} %x
-}}}}
-"""
 
 
 def with_chosen_places_kept(ir: str, *, all_turns: bool = False) -> str:
@@ -57,9 +43,9 @@ def with_chosen_places_kept(ir: str, *, all_turns: bool = False) -> str:
         Whether what a loop reads of an array that it writes to is kept wherever that is, as it must
         be in a module that is not optimised, where addresses do not tell.
     """
-    kept = with_functions(ir, lambda function: _Pointers(function).kept(all_turns))
-    kinds = [kind for kind in KINDS if f"@{KEPT}_{kind}(" in kept]
-    return kept + "".join(map(_IDENTITY.format, kinds))
+    return with_definitions(
+        with_functions(ir, lambda function: _Pointers(function).kept(all_turns))
+    )
 
 
 class _Pointers:
@@ -69,9 +55,7 @@ class _Pointers:
         self._text, self._blocks = function.text, function.blocks
         self._made = {name: (kind, rest) for name, kind, rest in _MADE.findall(self._text)}
         self._read_only = set(_READ_ONLY.findall(", ".join(function.parameters)))
-        self._stored: defaultdict[str, list[str]] = defaultdict(list)
-        for value, place in _STORED.findall(self._text):
-            self._stored[place].append(value)
+        self._stored = _STORED.findall(self._text)
         self._overwritten = set[str]()
         for place in {place for _, place, _ in places_written(self._blocks)}:
             roots, chosen = self._ways(place)
@@ -87,8 +71,8 @@ class _Pointers:
             if read and is_kept:
                 name, load, kind, _ = read.groups()
                 before = f'%"read {name[1:].strip(chr(34))}"'
-                call = f"  {name} = call {kind} @{KEPT}_{kind}({kind} {before})"
-                lines += [f"  {before}{load}", call]
+                load = load.replace("load", "load volatile", 1)
+                lines += [f"  {before}{load}", call(KEPT, kind, name, before)]
             else:
                 lines.append(line)
         return "\n".join(lines)
@@ -100,35 +84,16 @@ class _Pointers:
         name, _, kind, place = read.groups()
         if self._ways(place)[0] <= self._read_only:
             return False
-        is_float = kind in _FLOATS
+        is_float = kind in FLOATS
         # Of integers at chosen places Enzyme keeps what it needs.
         open_ = is_float and self._is_open(place)
         if not (open_ or turns.may_overwrite(place, block, anywhere=is_float and all_turns)):
             return False
-        return not is_float or self._is_needed(name)
-
-    def _is_needed(self, name: str) -> bool:
-        """Whether derivatives depend on a number: not where it is only copied and added up."""
-        seen, waiting = set[str](), [name]
-        while waiting:
-            name = waiting.pop()
-            for line in self._uses[name]:
-                if sums := _SUM.match(line):
-                    if sums[1] not in seen:
-                        seen.add(sums[1])
-                        waiting.append(sums[1])
-                elif not _COPIED.match(line):
-                    return True
-        return False
+        return not is_float or self._uses.is_needed(name)
 
     @cached_property
-    def _uses(self) -> defaultdict[str, list[str]]:
-        """The lines in which each number is used."""
-        uses: defaultdict[str, list[str]] = defaultdict(list)
-        for line in self._text.splitlines():
-            for name in set(_USED.findall(line)):
-                uses[name].append(line)
-        return uses
+    def _uses(self) -> Uses:
+        return Uses(self._blocks)
 
     def _is_open(self, pointer: str) -> bool:
         """Whether it or what writes there was chosen or read; not where nothing is written."""
@@ -156,11 +121,10 @@ class _Pointers:
                 chosen = chosen or rest.count("[ ") > 1 + len(back)
                 waiting += ways
             elif kind == "load ptr":
+                # One of those that are stored, wherever: places have many names. Or an argument's.
                 chosen = True
-                values = [v for place in _POINTER.findall(rest) for v in self._stored[place]]
-                waiting += values
-                if not values:
-                    roots.add(name)
+                waiting += self._stored
+                roots.add(name)
             else:
                 roots.add(name)
         return roots, chosen

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ._abi import Leaf
-from ._choices import with_choices_open
 from ._diagnostics import has_crashed, translate
 from ._early_exits import without_ways_back
 from ._entry import ERRORS, entry
@@ -17,6 +16,7 @@ from ._forks import crashed_on_team, forked, in_one, joined
 from ._ir_text import NAME
 from ._lower import COUNT_ERROR, PRIMAL
 from ._memory_types import declarations, stated
+from ._opaque import opened
 from ._ordered_runs import run_enzyme
 from ._prepare import Prepared
 from ._recursion import calling_themselves
@@ -110,7 +110,7 @@ def _run(
             started = time.perf_counter()
             result, said = run_enzyme(module, request.flags, prepared.lowered.name, mode)
             seconds = time.perf_counter() - started
-            result = without_ways_back(with_choices_open(result))
+            result = without_ways_back(opened(result))
             return joined(result) if shared else result, said, seconds
         except ToolchainError as error:
             if shared and has_crashed(error):

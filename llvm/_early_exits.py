@@ -11,11 +11,9 @@ it has run there is nothing left of it.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
 
-from ._ir_text import NAME, Function, leads_to, walk, with_functions
+from ._ir_text import NAME, Function, Loop, leads_to, loops, with_functions
 
 # Steps of that search, 50 ns each, for each way out of a loop.
 _TOO_MANY = 100_000
@@ -57,9 +55,9 @@ def _with_ways_back(function: Function) -> str:
     successors = {name: leads_to(part) for name, part in blocks.items()}
     last: dict[tuple[str, str], str] = {}  # of the blocks on an edge, the one that leaves
     # Inner loops first: an edge that leaves several is cut in the order in which it leaves them.
-    for loop in sorted(_loops(successors), key=lambda loop: len(loop.blocks)):
-        for edge in loop.ways_out(successors):
-            if loop.search_is_short(edge[0], successors):
+    for loop in sorted(loops(successors), key=lambda loop: len(loop.blocks)):
+        for edge in _ways_out(loop, successors):
+            if _search_is_short(loop, edge[0], successors):
                 continue
             name = f"back.{loop.head.strip(chr(34))}.{len(blocks)}"
             before, target = last.get(edge, edge[0]), edge[1]
@@ -91,48 +89,25 @@ def _longer(phi: str, way: str) -> str:
     return f"{phi[:end]}{way}{phi[end:]}"
 
 
-@dataclass(frozen=True)
-class _Loop:
-    """A natural loop: all its blocks are reached by way of its head."""
-
-    head: str
-    blocks: frozenset[str]
-
-    def ways_out(self, successors: dict[str, list[str]]) -> list[tuple[str, str]]:
-        """Edges that leave the loop, but for those that a switch has several of."""
-        return [
-            (block, target)
-            for block in sorted(self.blocks)
-            for target, edges in Counter(successors[block]).items()
-            if target not in self.blocks and edges == 1
-        ]
-
-    def search_is_short(self, start: str, successors: dict[str, list[str]]) -> bool:
-        """Whether the head is found, breadth first, on one of not too many paths."""
-        steps, paths = 0, Counter({start: 1})
-        while paths and self.head not in paths and steps <= _TOO_MANY:
-            steps += paths.total()
-            further: Counter[str] = Counter()
-            for block, count in paths.items():
-                if block in self.blocks:
-                    for successor in successors[block]:
-                        further[successor] += count
-            paths = further
-        return steps <= _TOO_MANY
+def _ways_out(loop: Loop, successors: dict[str, list[str]]) -> list[tuple[str, str]]:
+    """Edges that leave a loop, but for those that a switch has several of."""
+    return [
+        (block, target)
+        for block in sorted(loop.blocks)
+        for target, edges in Counter(successors[block]).items()
+        if target not in loop.blocks and edges == 1
+    ]
 
 
-def _loops(successors: dict[str, list[str]]) -> Iterable[_Loop]:
-    """The loops of a function, those with the same head as one."""
-    predecessors: defaultdict[str, list[str]] = defaultdict(list)
-    for name, found in successors.items():
-        for successor in found:
-            predecessors[successor].append(name)
-    for head, ends in walk(successors)[1].items():
-        blocks, waiting = {head}, list(ends)
-        while waiting:
-            block = waiting.pop()
-            if block not in blocks:
-                blocks.add(block)
-                waiting += predecessors[block]
-        if all(blocks.issuperset(predecessors[block]) for block in blocks - {head}):
-            yield _Loop(head, frozenset(blocks))
+def _search_is_short(loop: Loop, start: str, successors: dict[str, list[str]]) -> bool:
+    """Whether the head is found, breadth first, on one of not too many paths."""
+    steps, paths = 0, Counter({start: 1})
+    while paths and loop.head not in paths and steps <= _TOO_MANY:
+        steps += paths.total()
+        further: Counter[str] = Counter()
+        for block, count in paths.items():
+            if block in loop.blocks:
+                for successor in successors[block]:
+                    further[successor] += count
+        paths = further
+    return steps <= _TOO_MANY

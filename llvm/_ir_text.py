@@ -132,6 +132,37 @@ def walk(successors: Mapping[str, Sequence[str]]) -> tuple[list[str], dict[str, 
     return ended, dict(ends)
 
 
+@dataclass(frozen=True)
+class Loop:
+    """A natural loop: all its blocks are reached by way of its head."""
+
+    head: str
+    blocks: frozenset[str]
+
+
+def loops(successors: Mapping[str, Sequence[str]]) -> Iterator[Loop]:
+    """The loops of a function, those with the same head as one.
+
+    Parameters
+    ----------
+    successors : mapping
+        What each block leads to.
+    """
+    predecessors: defaultdict[str, list[str]] = defaultdict(list)
+    for name, found in successors.items():
+        for successor in found:
+            predecessors[successor].append(name)
+    for head, ends in walk(successors)[1].items():
+        blocks, waiting = {head}, list(ends)
+        while waiting:
+            block = waiting.pop()
+            if block not in blocks:
+                blocks.add(block)
+                waiting += predecessors[block]
+        if all(blocks.issuperset(predecessors[block]) for block in blocks - {head}):
+            yield Loop(head, frozenset(blocks))
+
+
 def allocators(ir: str) -> set[str]:
     """The functions declared to return memory that nothing else leads to."""
     return set(_ALLOCATOR.findall(ir))

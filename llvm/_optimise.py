@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ._arena import with_arena
 from ._differentiate import ERROR_COUNTER, Differentiated
 from ._entry import ENTRY
+from ._loop_fission import with_sums_apart
 from ._lower import linked_texts, make_private
 from ._memory_types import without_types
 from ._prepare import bodies
@@ -34,7 +35,7 @@ def optimise(differentiated: Differentiated, passes: str = "O3") -> Optimised:
     """
     text = contracted(differentiated.ir)
     if differentiated.request.mode is not Mode.PRIMAL:
-        text = loosened(text)
+        text = with_sums_apart(loosened(text))
     texts = bodies([text, *differentiated.prepared.unseen])
     module = linked_texts(with_arena([*map(without_types, texts), ERROR_COUNTER]))
     make_private(module, keep=(ENTRY,))

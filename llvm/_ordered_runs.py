@@ -13,6 +13,7 @@ from ._diagnostics import has_crashed, has_lost_types, has_run_out_of_memory, re
 from ._early_exits import may_search_long, with_short_ways_back
 from ._enzyme import find_enzyme
 from ._errors import AutodiffError, ToolchainError, ToolTimeoutError
+from ._last_turns import with_last_turns_kept
 from ._recursion import is_recursive
 from ._second_run import backwards_alone, runs_twice, then_forwards
 from ._target_machine import passed
@@ -25,6 +26,12 @@ _MEMORY_OF_BOTH = 2 << 30
 # Enzyme says that a place which holds the address of kept values always holds the same, although
 # `realloc` moves them as a loop goes on: LLVM reads it once, and what is kept goes to freed memory.
 _INVARIANT = re.compile(r", !invariant\.group !\d+")
+# LLVM has another go at the module just before Enzyme, and may make loads by a chosen pointer of
+# others: so numbers are marked until nothing new is to be marked after that.
+_MOST_GOES = 5
+
+# What `_chosen_places` has marked.
+_VOLATILE = re.compile(r"(?<= = load )volatile ")
 
 
 def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple[str, str]:
@@ -53,18 +60,23 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
     if needs_order(module):
         module = with_choices_kept(module)
 
-    def optimised_first() -> str:
-        return optimised(module, lambda hidden: enzyme.run(hidden, flags))
+    def as_enzyme_sees(text: str) -> str:
+        return optimised(text, lambda hidden: enzyme.run(hidden, flags))
 
-    def safe(text: str, *, all_turns: bool = False) -> str:
-        kept = with_chosen_places_kept(reordered(text), all_turns=all_turns)
-        return with_short_ways_back(kept)
+    def settled(text: str) -> str:
+        marked = text
+        for _ in range(_MOST_GOES):
+            marked = _marked(reordered(text))
+            text = as_enzyme_sees(marked)
+            if _marked(text) == text:
+                break
+        return with_short_ways_back(marked)
 
     def once(text: str, **limits: int) -> tuple[str, str]:
         result, said = enzyme.run_and_listen(text, flags, **limits)
         if wrong := undefined_use(result):
             raise refused(*wrong, name, mode)
-        return _INVARIANT.sub("", result), said
+        return _VOLATILE.sub("", _INVARIANT.sub("", result)), said
 
     def twice(text: str) -> tuple[str, str]:
         backwards, said = once(backwards_alone(text))
@@ -74,13 +86,13 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
     orders: list[Callable[[], str]] = [lambda: module]
     if needs_order(module):
         orders = [
-            lambda: safe(optimised_first()),
+            lambda: settled(as_enzyme_sees(module)),
             # Where Enzyme does not see the types of what LLVM has optimised twice. What LLVM
             # unrolls stands in the wrong order then.
-            lambda: safe(passed(module, "O0"), all_turns=True),
+            lambda: with_short_ways_back(_marked(reordered(passed(module, "O0")), all_turns=True)),
         ]
     elif may_search_long(module):
-        shortened = with_short_ways_back(before := optimised_first())
+        shortened = with_short_ways_back(before := as_enzyme_sees(module))
         if shortened != before:
             orders.insert(0, lambda: shortened)
     failures: list[AutodiffError] = []
@@ -101,3 +113,7 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
                 return twice(text)
     crashes = [e for e in failures if isinstance(e, ToolchainError) and has_crashed(e)]
     raise (crashes or failures)[0]
+
+
+def _marked(text: str, *, all_turns: bool = False) -> str:
+    return with_last_turns_kept(with_chosen_places_kept(text, all_turns=all_turns))

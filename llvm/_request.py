@@ -50,6 +50,12 @@ DEFAULT_FLAGS = (
     "--phi-node-folding-threshold=0",
     "--two-entry-phi-node-folding-threshold=0",
     "--speculate-one-expensive-inst=0",
+    # With it LLVM, which has another go just before Enzyme, makes one load by a chosen pointer of
+    # two loads on two branches, after `_chosen_places` has looked for such pointers.
+    "--sink-common-insts=0",
+    # With any, LLVM's loop load elimination hands sums that a reverse pass adds to on to the next
+    # turn in registers, and `_loop_fission.py` can do nothing for the loop.
+    "--max-dependences=0",
 )
 
 
