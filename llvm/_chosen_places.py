@@ -21,7 +21,7 @@ from functools import cached_property
 
 from ._ir_text import LOCAL, Function, label_of, with_functions
 from ._later_turns import LaterTurns, places_written
-from ._opaque import FLOATS, KEPT, KINDS, call, with_definitions
+from ._opaque import FLOATS, KEPT, NUMBERS, call, with_definitions
 from ._uses import Uses
 
 _MADE = re.compile(rf"^  ({LOCAL}) = (getelementptr|select|phi ptr|load ptr|alloca)\b(.*)", re.M)
@@ -29,7 +29,7 @@ _POINTER = re.compile(rf"\bptr ({LOCAL})")
 _WAY = re.compile(rf"\[ ({LOCAL}|\w+), ")
 _STORED = re.compile(rf"^  store ptr ({LOCAL}), ", re.M)
 _READ_ONLY = re.compile(rf"\bptr [^,]*\breadonly\b[^,]* ({LOCAL})(?=,|$)")
-_NUMBER = re.compile(rf"^  ({LOCAL})( = load ({'|'.join(KINDS)}), ptr ({LOCAL})[^\n]*)", re.M)
+_NUMBER = re.compile(rf"^  ({LOCAL})( = load ({'|'.join(NUMBERS)}), ptr ({LOCAL})[^\n]*)", re.M)
 
 
 def with_chosen_places_kept(ir: str, *, all_turns: bool = False) -> str:

@@ -6,6 +6,8 @@ before the last one, and looks that up as if the outer loop were in its first tu
 wrong, and nothing is said; where the inner loop may end early, it looks up something that nothing
 has set. What adds up, and is not used for anything else meanwhile, it keeps.
 
+So it is with arrays, ``p, q = q * x[j], p``: the derivative went to another one's shadow.
+
 So what an inner loop leaves behind of an earlier turn goes through a function that Enzyme does not
 compute again, in the loop that makes it.
 """
@@ -35,6 +37,7 @@ _TYPES = (
     re.compile(rf"select .*?\bi1 [^,]+, {_KIND} "),
     re.compile(rf"(?:tail )?[a-z]+ (?:[a-z]\w*(?:\([^)]*\))? )*?{_KIND}\b"),
 )
+_PLACE = re.compile("getelementptr ")
 _COMPARED = re.compile("[if]cmp ")
 
 
@@ -142,8 +145,10 @@ def _inner_loops(successors: Mapping[str, Sequence[str]]) -> dict[str, Loop]:
 
 
 def _kind(operation: str) -> str:
-    """The type of a number that is made; nothing for pointers and the like."""
+    """The type of a number or a pointer that is made; nothing for structures and the like."""
     operation = re.sub(r", (?:align|!).*", "", operation)
+    if _PLACE.match(operation):
+        return "ptr"
     if _COMPARED.match(operation):
         return "i1"
     return next((found[1] for pattern in _TYPES if (found := pattern.match(operation))), "")

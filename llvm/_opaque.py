@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 
 FLOATS = ("double", "float")
-KINDS = (*FLOATS, "i64", "i32", "i16", "i8", "i1")
-"""The types of numbers."""
+NUMBERS = (*FLOATS, "i64", "i32", "i16", "i8", "i1")
+KINDS = (*NUMBERS, "ptr")
+"""The types of numbers and pointers."""
 
 CHOSEN, KEPT, LEFT = "chosen", "kept", "left"
 """Results of choices; numbers that are overwritten; what the last turn of a loop leaves behind."""
@@ -51,7 +52,7 @@ def with_definitions(ir: str) -> str:
 def _effects(name: str, kind: str) -> str:
     if name == CHOSEN:
         return _COMPUTED_AGAIN
-    return _STAYS if kind in FLOATS else _INTEGER_STAYS
+    return _STAYS if kind in (*FLOATS, "ptr") else _INTEGER_STAYS
 
 
 def opened(ir: str) -> str:

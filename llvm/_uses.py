@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 
 from ._ir_text import LOCAL
 
-_USED = re.compile(rf"(?<=[\[ (])({LOCAL})(?! =)")
+_USED = re.compile(rf"(?<=[\[ (])({LOCAL})(?![\w.$-]| =)")
 # Sums, and multiples.
 _NUMERAL = r"-?(?:\d[\d.e+-]*|0x\w+)"
 SUM = re.compile(
