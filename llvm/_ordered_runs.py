@@ -64,13 +64,18 @@ def run_enzyme(module: str, flags: Sequence[str], name: str, mode: str) -> tuple
         return optimised(text, lambda hidden: enzyme.run(hidden, flags))
 
     def settled(text: str) -> str:
-        marked = text
         for _ in range(_MOST_GOES):
             marked = _marked(reordered(text))
             text = as_enzyme_sees(marked)
             if _marked(text) == text:
-                break
-        return with_short_ways_back(marked)
+                return with_short_ways_back(marked)
+        raise AutodiffError(
+            f"The derivative of `{name}`, {mode} mode, may be wrong: after {_MOST_GOES} goes LLVM "
+            f"still makes one load of two, by a pointer that Enzyme cannot follow. Write what is "
+            f"chosen in branches or from a list into an array of its own.",
+            stage="differentiate",
+            function=name,
+        )
 
     def once(text: str, **limits: int) -> tuple[str, str]:
         result, said = enzyme.run_and_listen(text, flags, **limits)

@@ -9,6 +9,7 @@ import pytest
 from llvm import grad
 from llvm._chosen_places import with_chosen_places_kept
 from tests.gradient_checks import CHECKS, Case
+from tests.own_cache import use_own_cache
 
 X = np.random.default_rng(3).standard_normal((3, 4)) + 1.5
 
@@ -316,3 +317,13 @@ def test_indices_that_are_overwritten(first):
     x, table = np.array([1.0, 2.0, 3.0]), np.array([[0, 1, 2], [2, 1, 0]])
     factors = np.array([1.0, 2.0, 3.0] if first else [3.0, 2.0, 1.0])
     np.testing.assert_array_equal(grad(chosen_indices)(x, first, table), 2.0 * factors * x)
+
+
+def test_loads_that_llvm_goes_on_merging(monkeypatch, tmp_path):
+    """Should there be no end of it, the module goes to Enzyme as it is, with all loads kept."""
+    expected = grad(one_of_two)(X, True)
+    use_own_cache(monkeypatch, tmp_path)
+    monkeypatch.setattr("llvm._ordered_runs._MOST_GOES", 0)
+    # Not the very function, whose gradient is in memory.
+    function = numba.njit(lambda x, first: one_of_two(x, first))
+    np.testing.assert_allclose(grad(function)(X, True), expected, rtol=1e-14)
