@@ -12,18 +12,16 @@ import re
 
 import llvmlite.binding as llvm
 
-from ._ir_text import NAME, Function, label_of, leads_to, walk, with_functions
+from ._ir_text import PHI, WAY, Function, label_of, leads_to, walk, with_functions
 from ._opaque import CHOSEN, call, with_definitions
 from ._target_machine import target_machine
 
 # Not what has a number: it must keep its place in the text. LLVM has looked at it before us.
 _NAMED = r'(?:"[^"]*"|[\w.$-]*[A-Za-z._$-][\w.$-]*)'
-_PHI = re.compile(r"^  %\S+ = phi ")
 _CHOICE = re.compile(
     rf"^  %(?P<name>{_NAMED}) = (?P<made>(?:phi (?P<joined>double|float) "
     r"|select (?:\w+ )*?i1 [^,]+, (?P<selected>double|float) )(?P<items>.*))"
 )
-_WAY = re.compile(rf"\[ ([^,]+), %({NAME}) \]")
 _STATUS = re.compile(r"^  %\S+ = phi i32 (.*)")
 _NUMBER = re.compile(r"[-+]?\d")
 
@@ -57,7 +55,7 @@ def _choices_kept(function: Function) -> str:
     for i, line in enumerate(lines):
         if label := label_of(line):
             head, failing = label in heads, _failing_ways(lines, i + 1)
-        if calls and not _PHI.match(line):
+        if calls and not PHI.match(line):
             made += calls
             calls = []
         choice = _CHOICE.match(line)
@@ -75,17 +73,17 @@ def _failing_ways(lines: list[str], start: int) -> set[str]:
     """The blocks that lead here with an exception: Numba returns zero then, which is not used."""
     failing = set[str]()
     for line in lines[start:]:
-        if not _PHI.match(line):
+        if not PHI.match(line):
             break
         if status := _STATUS.match(line):
-            failing |= {block for code, block in _WAY.findall(status[1]) if code not in ("0", "-2")}
+            failing |= {block for code, block in WAY.findall(status[1]) if code not in ("0", "-2")}
     return failing
 
 
 def _is_open(choice: re.Match[str], failing: set[str]) -> bool:
     """Whether some of the items are numbers, and some are not."""
     if choice["joined"]:
-        items = [item for item, block in _WAY.findall(choice["items"]) if block not in failing]
+        items = [item for item, block in WAY.findall(choice["items"]) if block not in failing]
     else:
         one, other = choice["items"].split(", ")[:2]
         items = [one, other.split()[-1]]

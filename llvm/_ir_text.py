@@ -13,6 +13,16 @@ NAME = r'(?:"[^"]*"|[\w.$-]+)'
 LOCAL = rf"%{NAME}"
 """A pattern for a value or a block of a function."""
 
+MADE = re.compile(rf"^  ({LOCAL}) = (.*)", re.M)
+"""A line that makes a value: its name, and the operation."""
+PHI = re.compile(rf"^  {LOCAL} = phi ")
+"""The beginning of a line that makes a value of one from each block that leads to its own."""
+WAY = re.compile(rf"\[ (.*?), %({NAME}) \]")
+"""One of these, and that block."""
+
+_KIND = r"(i\d+|float|double|ptr)"
+_CAST = re.compile(r"(?:[sz]ext|f?p?trunc|fpext|[su]itofp|fpto[su]i|bitcast|ptrtoint|inttoptr) ")
+_STRUCTURED = re.compile(r"extract|[^!]*[<{\[]")
 _FUNCTION = re.compile(
     rf"^(?P<head>define [^\n]*?@(?P<name>{NAME})\([^\n]*\{{\n)(?P<body>.*?)^\}}", re.M | re.S
 )
@@ -161,6 +171,23 @@ def loops(successors: Mapping[str, Sequence[str]]) -> Iterator[Loop]:
                 waiting += predecessors[block]
         if all(blocks.issuperset(predecessors[block]) for block in blocks - {head}):
             yield Loop(head, frozenset(blocks))
+
+
+def type_made(operation: str) -> str:
+    """The type of the number or pointer that an operation makes; nothing for what has parts."""
+    if found := re.match(rf"phi {_KIND} ", operation):
+        return found[1]
+    if operation.startswith("getelementptr ") and "<" not in operation:
+        return "ptr"
+    if _STRUCTURED.match(operation):
+        return ""
+    if operation.startswith(("icmp ", "fcmp ")):
+        return "i1"
+    pattern = rf" to {_KIND}$" if _CAST.match(operation) else rf" {_KIND}\b"
+    if operation.startswith("select "):
+        pattern = rf"i1 \S+, {_KIND} "
+    found = re.search(pattern, operation)
+    return found[1] if found else ""
 
 
 def allocators(ir: str) -> set[str]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
-from ._ir_text import LOCAL, with_functions
+from ._ir_text import LOCAL, MADE, with_functions
 from ._loads import type_tags
 
-_MADE = re.compile(rf"^  ({LOCAL}) = (.*)", re.M)
 _NAMES = re.compile(LOCAL)
 _LOAD = re.compile(r"load (i64|i32|i16|i8|i1|ptr), ptr (?!.*!tbaa)")
 # Numbers that vary have as many bits; pointers and smaller integers can be nothing else.
@@ -46,7 +45,7 @@ def with_types_of_integers(ir: str) -> str:
 def _with_tags(function: str, tags: dict[str, str]) -> str:
     uses: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for line in function.splitlines():
-        made = _MADE.match(line)
+        made = MADE.match(line)
         name, operation = made.groups() if made else ("", line.strip())
         for used in set(_NAMES.findall(operation)):
             uses[used].append((name, operation))
@@ -57,7 +56,7 @@ def _with_tags(function: str, tags: dict[str, str]) -> str:
             return found[0]
         return f"{found[0]}, {tags[load[1]]}"
 
-    return _MADE.sub(described, function)
+    return MADE.sub(described, function)
 
 
 def _is_integer(name: str, uses: defaultdict[str, list[tuple[str, str]]]) -> bool:

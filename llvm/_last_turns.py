@@ -19,27 +19,28 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
-from ._ir_text import LOCAL, NAME, Function, Loop, label_of, leads_to, loops, with_functions
+from ._ir_text import (
+    LOCAL,
+    MADE,
+    PHI,
+    WAY,
+    Function,
+    Loop,
+    label_of,
+    leads_to,
+    loops,
+    type_made,
+    with_functions,
+)
 from ._opaque import FLOATS, KEPT, KINDS, LEFT, call, with_definitions
 from ._uses import SUM, Uses
 
-_KIND = f"({'|'.join(KINDS)})"
-_MADE = re.compile(rf"^  ({LOCAL}) = (.*)")
-_WAY = re.compile(rf"\[ ({LOCAL}|[^,]+), %({NAME}) \]")
 # Anything but what is kept.
 _ANY = re.compile(rf"(?!  {LOCAL} = (?:tail )?call [^@]*@(?:{KEPT}|{LEFT})_)")
 # Sums, counters, and what goes along an array.
 _ADDED = re.compile(
     rf"{SUM.pattern}|^  {LOCAL} = (?:getelementptr |(?:add|sub) (?:\w+ )*i\d+ {LOCAL}, -?\d+$)"
 )
-_PHI = re.compile(rf"^  {LOCAL} = phi ")
-# The type of what is made: of a conversion, a comparison, a choice, and of all else.
-_TYPES = (
-    re.compile(rf".* to {_KIND}$"),
-    re.compile(rf"select .*?\bi1 [^,]+, {_KIND} "),
-    re.compile(rf"(?:tail )?[a-z]+ (?:[a-z]\w*(?:\([^)]*\))? )*?{_KIND}\b"),
-)
-_COMPARED = re.compile("[if]cmp ")
 
 
 def with_last_turns_kept(ir: str) -> str:
@@ -94,7 +95,7 @@ class _Turns:
         self.made: dict[str, tuple[str, str]] = {}
         for block in inner:
             for line in blocks[block].splitlines():
-                if made := _MADE.match(line):
+                if made := MADE.match(line):
                     self.made[made[1]] = block, made[2]
         self._loop = {loop.head: loop for loop in inner.values()}
 
@@ -115,7 +116,7 @@ class _Turns:
         """Whether a turn hands on what was handed to it and more, and uses it for nothing else."""
         block, operation = self.made[name]
         inside = self._loop[block].blocks
-        ways = _WAY.findall(operation)
+        ways = WAY.findall(operation)
         handed_on = [value for value, source in ways if source in inside]
         if name not in self._made_of(handed_on, _ADDED):
             return False
@@ -146,23 +147,19 @@ def _inner_loops(successors: Mapping[str, Sequence[str]]) -> dict[str, Loop]:
 
 
 def _kind(operation: str) -> str:
-    """The type of a number or a pointer that is made; nothing for structures and the like."""
-    operation = re.sub(r", (?:align|!).*", "", operation)
-    if _COMPARED.match(operation):
-        return "i1"
-    if operation.startswith("getelementptr "):
-        return "ptr"
-    return next((found[1] for pattern in _TYPES if (found := pattern.match(operation))), "")
+    """The type of a number or a pointer that is made, if such can be kept."""
+    kind = type_made(operation)
+    return kind if kind in KINDS else ""
 
 
 def _with_calls(text: str, calls: dict[str, list[str]]) -> str:
     """A block with the calls behind what they take, and behind all that is chosen on entry."""
     lines, waiting = list[str](), list[str]()
     for line in text.splitlines():
-        if not _PHI.match(line) and not label_of(line):
+        if not PHI.match(line) and not label_of(line):
             lines += waiting
             waiting = []
         lines.append(line)
-        if made := _MADE.match(line):
+        if made := MADE.match(line):
             waiting += calls.get(made[1], [])
     return "\n".join([*lines, *waiting, ""])

@@ -16,9 +16,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
-from ._ir_text import LOCAL, leads_to, walk
+from ._ir_text import LOCAL, MADE, leads_to, walk
 
-_MADE = re.compile(rf"^  ({LOCAL}) = (.*)", re.M)
 _WRITTEN = re.compile(
     rf"^  (?:store (?!ptr)(\w+|{{[^}}]*}}|<[^>]*>)[^\n]*?, ptr "
     rf"|(?:tail )?call void @llvm\.mem(?:cpy|move|set)\.[^(]*\(ptr (?:[^%,]* )?)({LOCAL})",
@@ -64,7 +63,7 @@ class LaterTurns:
         self._block: dict[str, str] = {}
         self._forms: dict[str, Form] = {}
         for block, text in blocks.items():
-            for name, operation in _MADE.findall(text):
+            for name, operation in MADE.findall(text):
                 self._made[name] = re.sub(r", (?:align|!).*", "", operation)
                 self._block[name] = block
         self._loop = _loops({name: leads_to(text) for name, text in blocks.items()})

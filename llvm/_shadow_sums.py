@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ._ir_text import NAME, Function, functions
-from ._turns import MADE, WAY, Row, Turn
+from ._ir_text import MADE, NAME, WAY, Function, functions
+from ._turns import Row, Turn
 
 BYTES = {"double": 8, "float": 4}
 """Types of numbers that are added."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import reduce
 
-from ._ir_text import LOCAL
+from ._ir_text import LOCAL, PHI
 from ._shadow_sums import BYTES, Increment, in_common
 from ._turns import Turn
 
@@ -22,7 +22,6 @@ _OPPOSITE = {
     for order, other in (("lt", "ge"), ("ge", "lt"), ("gt", "le"), ("le", "gt"))
 }
 _NAMES = re.compile(LOCAL)
-_PHI = re.compile(rf"^  {LOCAL} = phi ")
 
 Run = list[Increment]
 """Increments of neighbouring places of a row, in their order, with small gaps."""
@@ -94,7 +93,7 @@ class Strips:
         """The block that follows the loop, told where one comes from now."""
         old, new = f", %{self._turn.name} ]", f", {self._name('out')} ]"
         lines = text.split("\n")
-        return "\n".join(line.replace(old, new) if _PHI.match(line) else line for line in lines)
+        return "\n".join(line.replace(old, new) if PHI.match(line) else line for line in lines)
 
     def _name(self, *what: object) -> str:
         return f'%"{self._prefix} {" ".join(map(str, what))}"'
@@ -170,7 +169,7 @@ class Strips:
             self._do(f"{self._copied(value, copy)} = phi {kind} {first}, {again}")
         self._do(*more)
         for i, line in enumerate(turn.lines):
-            if not _PHI.match(line) and (here := changed.get(i, line)):
+            if not PHI.match(line) and (here := changed.get(i, line)):
                 self._lines.append(self._copied(here, copy))
 
     def _go_as_it_was(self) -> None:

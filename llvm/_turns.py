@@ -6,12 +6,10 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 
-from ._ir_text import LOCAL, NAME
+from ._ir_text import LOCAL, MADE, NAME, WAY, type_made
 
 Row = tuple[tuple[str, int], ...]
 
-MADE = re.compile(rf"^  ({LOCAL}) = (.*)$", re.M)
-WAY = re.compile(rf"\[ (.*?), %({NAME}) \]")
 _PHI = re.compile(rf"^  ({LOCAL}) = phi (.*?) (\[ .*)$")
 _BRANCH = re.compile(rf"^  br i1 ({LOCAL}), label %({NAME}), label %({NAME})")
 _OPERAND = rf"({LOCAL}|-?\d+)"
@@ -25,7 +23,6 @@ _MOST_STEPS = 50  # since sums of sums can be as long as any power of two
 _EQUAL = re.compile(rf"^icmp (?:samesign )?(eq|ne) i64 {_OPERAND}, {_OPERAND}$")
 _CHOICE = re.compile(rf"^select i1 ({LOCAL}), i64 {_OPERAND}, i64 {_OPERAND}$")
 _ORDER = re.compile(rf"^icmp (?:samesign )?([su][gl][te]) i64 ({LOCAL}), {_OPERAND}$")
-_CAST = re.compile(r"^(?:[sz]ext|f?p?trunc|fpext|[su]itofp|fpto[su]i|bitcast) ")
 
 
 class Turn:
@@ -105,21 +102,7 @@ class Turn:
 
     def type_of(self, value: str) -> str:
         """The type of a value, if it is a number or a pointer; nothing otherwise."""
-        made = self.made[value]
-        if value in self.phis:
-            return self.phis[value][0]
-        if re.search(r"[<{\[]", made.split("!")[0]) or made.startswith("extract"):
-            return ""
-        if made.startswith(("icmp ", "fcmp ")):
-            return "i1"
-        if made.startswith("getelementptr "):
-            return "ptr"
-        kinds = r"(i\d+|float|double|ptr)"
-        pattern = rf" to {kinds}$" if _CAST.match(made) else rf" {kinds}\b"
-        if made.startswith("select "):
-            pattern = rf"i1 \S+, {kinds} "
-        found = re.search(pattern, made)
-        return found[1] if found else ""
+        return self.phis[value][0] if value in self.phis else type_made(self.made[value])
 
     def step(self, value: str) -> int | None:
         """What is added to an integer or a pointer from one turn to the next, if that is known."""

@@ -12,6 +12,7 @@ from llvm._ir_text import (
     leads_to,
     next_node,
     split,
+    type_made,
     walk,
     with_functions,
 )
@@ -144,3 +145,28 @@ def test_brackets():
     assert bracketed("(ptr captures(none) %x) #0 {") == "(ptr captures(none) %x)"
     assert bracketed("{ ptr, [2 x i64] } %a, 1") == "{ ptr, [2 x i64] }"
     assert bracketed("[unclosed") == "[unclosed"
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [
+        ("phi double [ 1.000000e+00, %a ], [ %x, %b ]", "double"),
+        ("phi <2 x double> [ %x, %a ], [ %y, %b ]", ""),
+        ("getelementptr inbounds [4 x double], ptr %p, i64 0, i64 %i", "ptr"),
+        ("getelementptr double, ptr %p, <2 x i64> %i", ""),
+        ("load volatile float, ptr %p, align 4, !tbaa !3", "float"),
+        ("load { double, double }, ptr %p, align 8", ""),
+        ("extractelement <2 x double> %x, i64 0", ""),
+        ("fcmp fast olt double %x, %y", "i1"),
+        ("select fast i1 %c, double %x, double 0.000000e+00", "double"),
+        ("select i1 %c, ptr %p, ptr %q", "ptr"),
+        ("ptrtoint ptr %p to i64", "i64"),
+        ("zext nneg i32 %i to i64", "i64"),
+        ("tail call fastcc range(i64 0, 9) i64 @f(double %x), !range !{i64 0, i64 9}", "i64"),
+        ("add nuw nsw i64 %i, 1", "i64"),
+        ("fmul reassoc contract double %x, %y", "double"),
+        ("freeze i1 %c", "i1"),
+    ],
+)
+def test_types(operation, kind):
+    assert type_made(operation) == kind
