@@ -21,8 +21,12 @@ WAY = re.compile(rf"\[ (.*?), %({NAME}) \]")
 """One of these, and that block."""
 
 _KIND = r"(i\d+|float|double|ptr)"
-_CAST = re.compile(r"(?:[sz]ext|f?p?trunc|fpext|[su]itofp|fpto[su]i|bitcast|ptrtoint|inttoptr) ")
-_STRUCTURED = re.compile(r"extract|[^!]*[<{\[]")
+_TYPES = (
+    re.compile(rf"(?:\w+to\w+|[sz]ext|fpext|f?p?trunc|bitcast) .* to {_KIND}$"),
+    re.compile(rf"select .*?\bi1 [^,]+, {_KIND} "),
+    re.compile(rf"(?:tail |notail )?[a-z]+ (?:[a-z]\w*(?:\([^)]*\))? )*?{_KIND}\b"),
+)
+"""Of a conversion, of a choice, and of all else, in front of which are words alone."""
 _FUNCTION = re.compile(
     rf"^(?P<head>define [^\n]*?@(?P<name>{NAME})\([^\n]*\{{\n)(?P<body>.*?)^\}}", re.M | re.S
 )
@@ -175,19 +179,12 @@ def loops(successors: Mapping[str, Sequence[str]]) -> Iterator[Loop]:
 
 def type_made(operation: str) -> str:
     """The type of the number or pointer that an operation makes; nothing for what has parts."""
-    if found := re.match(rf"phi {_KIND} ", operation):
-        return found[1]
-    if operation.startswith("getelementptr ") and "<" not in operation:
-        return "ptr"
-    if _STRUCTURED.match(operation):
-        return ""
-    if operation.startswith(("icmp ", "fcmp ")):
-        return "i1"
-    pattern = rf" to {_KIND}$" if _CAST.match(operation) else rf" {_KIND}\b"
-    if operation.startswith("select "):
-        pattern = rf"i1 \S+, {_KIND} "
-    found = re.search(pattern, operation)
-    return found[1] if found else ""
+    if operation.startswith(("icmp ", "fcmp ", "getelementptr ")):
+        if "<" in operation:
+            return ""
+        return "ptr" if operation.startswith("getelementptr ") else "i1"
+    operation = re.sub(r", (?:align|!).*", "", operation)
+    return next((found[1] for pattern in _TYPES if (found := pattern.match(operation))), "")
 
 
 def allocators(ir: str) -> set[str]:
